@@ -1,0 +1,29 @@
+/* Every compile-time bound with its unit and reason. */
+#ifndef CARILLON_BASE_LIMITS_H
+#define CARILLON_BASE_LIMITS_H
+
+enum {
+    PAYLOAD_SIZE_MAX = 262144,      /* bytes of one payload: as on the recorded service */
+    STATE_SIZE_MAX = 1048576,       /* bytes of one execution's state (seed: < 1 MB) */
+    DEFINITION_SIZE_MAX = 1048576,  /* bytes of a definition's text */
+    MESSAGE_SIZE_MAX = 8388608,     /* bytes of one nng message, either way */
+    NAME_SIZE_MAX = 255,            /* bytes of names of users' things */
+    STATE_NAME_SIZE_MAX = 80,       /* characters of a state's name (ASL) */
+    ERROR_NAME_SIZE_MAX = 256,      /* bytes of an error name */
+    CAUSE_SIZE_MAX = 32768,         /* bytes of a cause */
+    POLL_TASKS_MAX = 1000,          /* tasks in one reply to a poll */
+    POLL_COMPLETIONS_MAX = 1000,    /* outcomes in one poll */
+    POLL_WAIT_MAX_MS = 60000,       /* a long poll is answered at the latest after this */
+    START_BATCH_MAX = 1000,         /* starts in one message */
+    TURN_BATCH_MAX = 512,           /* turns in one commit */
+    TURN_BATCH_BYTES_MAX = 4194304, /* bytes of one commit's bodies */
+    TURN_FACTS_MAX = 256,           /* facts folded into one turn; the rest wait */
+    TURN_STEPS_MAX = 1000,          /* state transitions one turn may make before it yields */
+    SNAPSHOT_DELTA_MIN = 4096,      /* bytes of deltas before a snapshot is considered */
+    LANES_PER_SHARD_DEFAULT = 16,
+    LANES_PER_SHARD_MAX = 1024,
+    RING_WINDOWS_DEFAULT = 12,
+    RING_WINDOWS_MAX = 168,
+};
+
+#endif

@@ -1,0 +1,434 @@
+/* The workloads of `carillon bench`. Each verifies with the store's own counts. */
+#define CARILLON_ADAPTER 1
+#include "base/prelude.h"
+
+#include "base/mem.h"
+#include "base/thread.h"
+#include "cmd/carillon/bench.h"
+
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { STEPS = 5 };
+
+/* ---- the worker process ---- */
+
+static FILE *late_file;
+
+static int64_t wall_us(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* Answers with its input. With a file: how late it is against "due_us" of the input, a line each. */
+static void work(void *arg, struct carillon_task *t)
+{
+    (void)arg;
+    const char *input = carillon_task_input(t);
+    const char *due = late_file == NULL ? NULL : strstr(input, "\"due_us\":");
+    if (due != NULL) {
+        (void)fprintf(late_file, "%lld\n", (long long)(wall_us() - strtoll(due + 9, NULL, 10)));
+        (void)fflush(late_file);
+    }
+    carillon_task_succeed(t, input);
+}
+
+int cmd_bench_worker(struct cli *c)
+{
+    const char *queues[] = {c->queue != NULL ? c->queue : "bench", NULL};
+    struct carillon_worker *w = NULL;
+    struct carillon_options o = {.name = "bench-worker"};
+    sigset_t set;
+    int sig;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+    if (c->data != NULL) {
+        late_file = fopen(c->data, "a");
+    }
+    if (carillon_open(c->address, &o, &c->client) != CARILLON_OK ||
+        carillon_worker_start(c->client,
+                              &(struct carillon_worker_options){.queues = queues,
+                                                                .concurrency = c->concurrency,
+                                                                .handler = work},
+                              &w) != CARILLON_OK) {
+        return cli_failed(CARILLON_INVALID, "worker");
+    }
+    (void)sigwait(&set, &sig);
+    (void)carillon_worker_stop(w, 1000);
+    return EXIT_OK;
+}
+
+/* ---- starts in flight ---- */
+
+static int64_t started, failed;
+
+static void on_started(void *arg, int err, const char *id)
+{
+    (void)arg;
+    (void)id;
+    __atomic_add_fetch(err == CARILLON_OK ? &started : &failed, 1, __ATOMIC_RELAXED);
+}
+
+static int64_t started_now(void)
+{
+    return __atomic_load_n(&started, __ATOMIC_RELAXED);
+}
+
+static char *payload(int bytes)
+{
+    char *p = mem_alloc((size_t)bytes + 16);
+    int n = snprintf(p, 16, "{\"data\":\"");
+    memset(p + n, 'x', (size_t)MAX(bytes - n - 2, 0));
+    (void)snprintf(p + MAX(bytes - 2, n), 3, "\"}");
+    return p;
+}
+
+/* ---- W1: throughput ---- */
+
+static const char five_tasks[] =
+    "{\"StartAt\":\"S1\",\"States\":{"
+    "\"S1\":{\"Type\":\"Task\",\"Resource\":\"queue:bench\",\"Next\":\"S2\"},"
+    "\"S2\":{\"Type\":\"Task\",\"Resource\":\"queue:bench\",\"Next\":\"S3\"},"
+    "\"S3\":{\"Type\":\"Task\",\"Resource\":\"queue:bench\",\"Next\":\"S4\"},"
+    "\"S4\":{\"Type\":\"Task\",\"Resource\":\"queue:bench\",\"Next\":\"S5\"},"
+    "\"S5\":{\"Type\":\"Task\",\"Resource\":\"queue:bench\",\"End\":true}}}";
+
+/* Keeps "in_flight" executions going until "until" or "count" were started. */
+static double feed(struct bench *b, const char *input, int in_flight, double until, double count)
+{
+    double asked = 0;
+    struct counts c = {0};
+    while (sys_now() < until && asked < count && bench_counts(b, &c) == CARILLON_OK) {
+        double room = MIN(in_flight - (asked - c.closed), count - asked);
+        for (int i = 0; i < (int)room; i++) {
+            (void)carillon_start_async(b->client, b->workflow, NULL, input, on_started, NULL);
+            asked++;
+        }
+        (void)usleep(2000);
+    }
+    return asked;
+}
+
+/* The store's own counts against what was asked. */
+static bool verified(struct bench *b, double executions, double steps)
+{
+    double ended = bench_sql(b, "SELECT count(*) FROM carillon.executions WHERE status = 2");
+    double all = bench_sql(b, "SELECT count(*) FROM carillon.executions");
+    double outcomes = bench_sql(b, "SELECT count(*) FROM carillon.outcomes");
+    double broken = bench_sql(b, "SELECT count(*) FROM (SELECT execution, max(first_event + "
+                                 "event_count - 1) AS last, sum(event_count) AS n FROM "
+                                 "carillon.history GROUP BY 1) x WHERE last <> n");
+    bool ok = ended == executions && all == executions && outcomes == steps && broken == 0;
+    if (!ok) {
+        (void)fprintf(stderr,
+                      "bench: asked for %.0f executions and %.0f steps; the store has %.0f, %.0f "
+                      "ended, %.0f outcomes, %.0f with gaps in their events\n",
+                      executions, steps, all, ended, outcomes, broken);
+    }
+    return ok;
+}
+
+static double ceiling_of(struct bench *b)
+{
+    struct ceiling_result r = {0};
+    struct err_detail d = {0};
+    if (ceiling_run(b->conninfo, b->pg_pid, 3, &r, &d) != ERR_OK) {
+        (void)fprintf(stderr, "bench: ceiling: %s\n", d.text);
+    }
+    return r.steps_s;
+}
+
+int bench_w1(struct bench *b)
+{
+    struct cli *c = b->cli;
+    int in_flight = c->concurrency > 0 ? c->concurrency : 1000;
+    int processes = c->processes > 0 ? c->processes : 1;
+    double seconds = c->seconds > 0 ? c->seconds : 10;
+    char *input = payload(c->payload > 0 ? c->payload : 100);
+    struct counts from = {0}, to = {0};
+    if (bench_define(b, "w1", five_tasks) != EXIT_OK) {
+        return EXIT_FAILED;
+    }
+    bench_workers_start(b, processes, "bench", in_flight / processes, NULL);
+    double warm = feed(b, input, in_flight, sys_now() + 1, 1e12);
+    if (bench_counts(b, &from) != CARILLON_OK) {
+        return EXIT_FAILED;
+    }
+    bench_costs_begin(b);
+    double begin = sys_now();
+    double fed = 0, asked = warm;
+    double count = c->count > 0 ? c->count : 1e12;
+    struct counts now = from;
+    while (sys_now() - begin < seconds && fed < count && bench_counts(b, &now) == CARILLON_OK) {
+        double room = MIN(in_flight - (asked - now.closed), count - fed);
+        for (int i = 0; i < (int)room; i++, asked++, fed++) {
+            (void)carillon_start_async(b->client, b->workflow, NULL, input, on_started, NULL);
+        }
+        (void)usleep(2000);
+    }
+    if (bench_counts(b, &to) != CARILLON_OK) {
+        return EXIT_FAILED;
+    }
+    double wall = sys_now() - begin, steps = to.outcomes - from.outcomes;
+    (void)printf(
+        "{\"peer\":\"carillon\",\"w\":\"W1\",\"steps_s\":%.0f,\"wf_s\":%.0f,\"seconds\":%.2f,"
+        "\"in_flight\":%d,\"turns_per_batch\":%.1f",
+        steps / wall, (to.closed - from.closed) / wall, wall, in_flight,
+        (to.turns - from.turns) / MAX(to.batches - from.batches, 1));
+    bench_costs_print(b, steps);
+    bool ok = bench_wait_closed(b, asked, 60) && verified(b, asked, asked * STEPS);
+    mem_free(input);
+    double top = ceiling_of(b);
+    (void)printf(",\"ceiling\":%.0f,\"ratio\":%.3f,\"early\":0,\"verified\":%s}\n", top,
+                 top > 0 ? steps / wall / top : 0, ok ? "true" : "false");
+    return ok ? EXIT_OK : EXIT_FAILED;
+}
+
+/* ---- W2: latency ---- */
+
+int bench_w2(struct bench *b)
+{
+    int n = b->cli->count > 0 ? b->cli->count : 300;
+    char *input = payload(100);
+    double *ms = MEM_ARRAY(double, n);
+    if (bench_define(b, "w2", five_tasks) != EXIT_OK) {
+        return EXIT_FAILED;
+    }
+    bench_workers_start(b, 1, "bench", 1, NULL);
+    for (int i = -20; i < n; i++) {
+        char id[CARILLON_ID_SIZE];
+        double t = sys_now();
+        if (i == 0) {
+            bench_costs_begin(b);
+        }
+        if (carillon_start(b->client, b->workflow, NULL, input, id, NULL) != CARILLON_OK ||
+            carillon_wait(b->client, id, 30000, NULL) != CARILLON_OK) {
+            return cli_failed(CARILLON_UNKNOWN, "W2");
+        }
+        if (i >= 0) {
+            ms[i] = (sys_now() - t) * 1e3;
+        }
+    }
+    qsort(ms, (size_t)n, sizeof(double), sys_compare_doubles);
+    (void)printf("{\"peer\":\"carillon\",\"w\":\"W2\",\"n\":%d,\"ms_p50\":%.2f,\"ms_p99\":%.2f", n,
+                 sys_quantile(ms, (size_t)n, 0.5), sys_quantile(ms, (size_t)n, 0.99));
+    bench_costs_print(b, (double)n * STEPS);
+    bool ok = verified(b, n + 20, (n + 20) * STEPS);
+    (void)printf(",\"verified\":%s}\n", ok ? "true" : "false");
+    mem_free(ms);
+    mem_free(input);
+    return ok ? EXIT_OK : EXIT_FAILED;
+}
+
+/* ---- W3: deadlines at one instant ---- */
+
+static const char wait_then_task[] =
+    "{\"StartAt\":\"W\",\"States\":{"
+    "\"W\":{\"Type\":\"Wait\",\"TimestampPath\":\"$.due\",\"Next\":\"T\"},"
+    "\"T\":{\"Type\":\"Task\",\"Resource\":\"queue:bench\",\"End\":true}}}";
+
+static size_t late_read(const char *path, double **out)
+{
+    FILE *f = fopen(path, "r");
+    size_t n = 0, room = 0;
+    long long us;
+    *out = NULL;
+    while (f != NULL && fscanf(f, "%lld", &us) == 1) {
+        if (n == room) {
+            room = MAX(room * 2, (size_t)1024);
+            *out = mem_realloc(*out, room * sizeof(double));
+        }
+        (*out)[n++] = (double)us / 1e3;
+    }
+    if (f != NULL) {
+        (void)fclose(f);
+    }
+    return n;
+}
+
+int bench_w3(struct bench *b)
+{
+    int n = b->cli->count > 0 ? b->cli->count : 10000;
+    char input[160], due[64], path[64];
+    double *ms;
+    (void)snprintf(path, sizeof(path), "/tmp/carillon-bench-%d.late", getpid());
+    if (bench_define(b, "w3", wait_then_task) != EXIT_OK) {
+        return EXIT_FAILED;
+    }
+    bench_workers_start(b, 1, "bench", 1000, path);
+    int64_t at = (wall_us() / 1000000 + 6 + n / 5000) * 1000000;
+    time_t seconds = (time_t)(at / 1000000);
+    struct tm tm;
+    (void)gmtime_r(&seconds, &tm);
+    (void)strftime(due, sizeof(due), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    (void)snprintf(input, sizeof(input), "{\"due\":\"%s\",\"due_us\":%lld}", due, (long long)at);
+    for (int i = 0; i < n; i++) {
+        (void)carillon_start_async(b->client, b->workflow, NULL, input, on_started, NULL);
+    }
+    while (started_now() + failed < n && wall_us() < at) {
+        (void)usleep(1000);
+    }
+    bool in_time = started_now() == n && wall_us() < at;
+    bench_costs_begin(b);
+    bool ended = bench_wait_closed(b, n, 60);
+    size_t got = late_read(path, &ms);
+    (void)unlink(path);
+    if (got > 0) {
+        qsort(ms, got, sizeof(double), sys_compare_doubles);
+    }
+    size_t early = 0;
+    while (early < got && ms[early] < 0) {
+        early++;
+    }
+    (void)printf(
+        "{\"peer\":\"carillon\",\"w\":\"W3\",\"n\":%zu,\"p50\":%.1f,\"p99\":%.1f,\"max\":%.1f,"
+        "\"early\":%zu",
+        got, sys_quantile(ms, got, 0.5), sys_quantile(ms, got, 0.99), got > 0 ? ms[got - 1] : 0,
+        early);
+    bench_costs_print(b, n);
+    bool ok = in_time && ended && early == 0 && got == (size_t)n && verified(b, n, n);
+    (void)printf(",\"verified\":%s}\n", ok ? "true" : "false");
+    mem_free(ms);
+    return ok ? EXIT_OK : EXIT_FAILED;
+}
+
+/* ---- W4: starts ---- */
+
+struct caller {
+    struct thread thread;
+    struct bench *b;
+    const char *input;
+    double until;
+    int64_t n;
+};
+
+static void call_starts(void *arg)
+{
+    struct caller *c = arg;
+    while (sys_now() < c->until) {
+        if (carillon_start(c->b->client, c->b->workflow, NULL, c->input, NULL, NULL) ==
+            CARILLON_OK) {
+            c->n++;
+        }
+    }
+}
+
+static const char one_task[] =
+    "{\"StartAt\":\"T\",\"States\":{\"T\":{\"Type\":\"Task\",\"Resource\":"
+    "\"queue:nobody\",\"End\":true}}}";
+
+enum { CALLERS = 32, BATCHED_AHEAD = 8000 };
+
+int bench_w4(struct bench *b)
+{
+    double seconds = b->cli->seconds > 0 ? b->cli->seconds : 4, single = 0;
+    char *input = payload(100);
+    struct caller *callers = MEM_ARRAY(struct caller, CALLERS);
+    if (bench_define(b, "w4", one_task) != EXIT_OK) {
+        return EXIT_FAILED;
+    }
+    (void)carillon_start(b->client, b->workflow, NULL, input, NULL, NULL);
+    bench_costs_begin(b);
+    double begin = sys_now();
+    for (int i = 0; i < CALLERS; i++) {
+        callers[i] = (struct caller){.b = b, .input = input, .until = begin + seconds};
+        thread_start(&callers[i].thread, "caller", call_starts, &callers[i]);
+    }
+    for (int i = 0; i < CALLERS; i++) {
+        thread_join(&callers[i].thread);
+        single += (double)callers[i].n;
+    }
+    double single_s = single / (sys_now() - begin);
+    (void)printf("{\"peer\":\"carillon\",\"w\":\"W4\",\"single_s\":%.0f", single_s);
+    bench_costs_print(b, single);
+    begin = sys_now();
+    int64_t asked = 0;
+    while (sys_now() - begin < seconds) {
+        while (asked - started_now() - failed < BATCHED_AHEAD) {
+            (void)carillon_start_async(b->client, b->workflow, NULL, input, on_started, NULL);
+            asked++;
+        }
+        (void)usleep(200);
+    }
+    double bulk_s = (double)started_now() / (sys_now() - begin);
+    while (started_now() + failed < asked) {
+        (void)usleep(1000);
+    }
+    double all = bench_sql(b, "SELECT count(*) FROM carillon.executions");
+    bool ok = all == single + 1 + (double)asked && failed == 0;
+    (void)printf(",\"bulk_s\":%.0f,\"verified\":%s}\n", bulk_s, ok ? "true" : "false");
+    mem_free(callers);
+    mem_free(input);
+    return ok ? EXIT_OK : EXIT_FAILED;
+}
+
+/* ---- idle, rss ---- */
+
+/* What the node's sessions asked for, by statement. */
+#define NODE_CALLS \
+    " FROM pg_stat_statements s WHERE s.query NOT LIKE '%pg_stat_%' AND s.query NOT LIKE 'SET %'"
+
+int bench_idle(struct bench *b)
+{
+    double seconds = b->cli->seconds > 0 ? b->cli->seconds : 60;
+    struct counts c;
+    bench_workers_start(b, 1, "bench", 10, NULL);
+    bench_sql_show(b, "CREATE EXTENSION IF NOT EXISTS pg_stat_statements");
+    if (bench_counts(b, &c) != CARILLON_OK) {
+        return EXIT_FAILED;
+    }
+    double settle = sys_now() + 5;
+    while (sys_now() < settle) {
+        (void)usleep(100000);
+    }
+    bench_sql_show(b, "SELECT pg_stat_statements_reset()");
+    double node = sys_tree_cpu(b->node_pid), end = sys_now() + seconds;
+    while (sys_now() < end) {
+        (void)usleep(100000);
+    }
+    node = sys_tree_cpu(b->node_pid) - node;
+    double calls = bench_sql(b, "SELECT coalesce(sum(s.calls), 0)" NODE_CALLS);
+    bench_sql_show(b,
+                   "SELECT s.calls, left(regexp_replace(s.query, '\\s+', ' ', 'g'), 90)" NODE_CALLS
+                   " ORDER BY 1 DESC LIMIT 12");
+    /* Each call of an idle node is a transaction of its own. */
+    (void)printf("{\"peer\":\"carillon\",\"w\":\"idle\",\"seconds\":%.0f,\"calls\":%.0f,"
+                 "\"commits_s\":%.2f,\"node_cpu_s\":%.3f,\"mb_engine\":%.1f}\n",
+                 seconds, calls, calls / seconds, node, sys_rss_mib(b->node_pid));
+    return EXIT_OK;
+}
+
+static const char sleeping[] =
+    "{\"StartAt\":\"W\",\"States\":{\"W\":{\"Type\":\"Wait\",\"Seconds\":"
+    "7200,\"End\":true}}}";
+
+int bench_rss(struct bench *b)
+{
+    int n = b->cli->count > 0 ? b->cli->count : 100000;
+    char *input = payload(100);
+    if (bench_define(b, "rss", sleeping) != EXIT_OK) {
+        return EXIT_FAILED;
+    }
+    for (int64_t asked = 0; asked < n;) {
+        while (asked < n && asked - started_now() - failed < BATCHED_AHEAD) {
+            (void)carillon_start_async(b->client, b->workflow, NULL, input, on_started, NULL);
+            asked++;
+        }
+        (void)usleep(500);
+    }
+    while (started_now() + failed < n) {
+        (void)usleep(1000);
+    }
+    double open = bench_sql(b, "SELECT count(*) FROM carillon.executions WHERE open");
+    (void)printf("{\"peer\":\"carillon\",\"w\":\"rss\",\"sleeping\":%.0f,\"mb_engine\":%.1f,"
+                 "\"mb_peak\":%.1f,\"verified\":%s}\n",
+                 open, sys_rss_mib(b->node_pid), sys_peak_rss_mib(b->node_pid),
+                 open == n ? "true" : "false");
+    mem_free(input);
+    return open == n ? EXIT_OK : EXIT_FAILED;
+}

@@ -1,0 +1,220 @@
+/* A node with the real ports under it: see daemon.h. */
+#define CARILLON_ADAPTER 1
+#include "base/prelude.h"
+
+#include "cmd/daemon.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/os.h"
+#include "base/thread.h"
+#include "storage/migrate.h"
+#include "storage/store_pg.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+LOG_MODULE("daemon");
+
+enum { START_US = 30 * US_PER_S, STOP_US = 10 * US_PER_S };
+enum { STARTED_OK = 1, STARTED_FAILED = 2 };
+
+struct daemon {
+    const struct daemon_config *c;
+    struct loop_factory *loops;
+    struct loop *store_loop;
+    struct store *store;
+    struct node *node;
+    struct node_events events;
+    struct fault_set faults;
+    struct latch started, active, stopped, closed;
+    struct err_detail detail;
+    char address[256];
+    char database[128];
+};
+
+static void on_incarnation(void *arg, const struct uuid *incarnation)
+{
+    struct daemon *d = arg;
+    store_pg_rename(d->store, *incarnation);
+}
+
+static void on_started(struct node_events *ev, enum err e, struct str address, struct str detail)
+{
+    struct daemon *d = CONTAINER_OF(ev, struct daemon, events);
+    if (e == ERR_OK) {
+        (void)snprintf(d->address, sizeof(d->address), "%.*s", STR_ARG(address));
+    } else {
+        (void)err_set(&d->detail, e, "cannot listen at %.*s: %.*s", STR_ARG(d->c->node.listen),
+                      STR_ARG(detail));
+    }
+    latch_set(&d->started, e == ERR_OK ? STARTED_OK : STARTED_FAILED);
+}
+
+static void on_state(struct node_events *ev, enum owner_state s)
+{
+    struct daemon *d = CONTAINER_OF(ev, struct daemon, events);
+    if (s == OWNER_ACTIVE) {
+        latch_set(&d->active, 1);
+    }
+}
+
+static void on_stopped(struct node_events *ev)
+{
+    latch_set(&CONTAINER_OF(ev, struct daemon, events)->stopped, 1);
+}
+
+static void on_closed(void *arg)
+{
+    latch_set(&((struct daemon *)arg)->closed, 1);
+}
+
+/* A fault point fires: the process dies as if by SIGKILL, at this very place. */
+static void fault_fire(struct fault_set *s, enum fault_point p)
+{
+    (void)s;
+    (void)fprintf(stderr, "fault point %s: dying\n", fault_name(p));
+    (void)kill(getpid(), SIGKILL);
+}
+
+static enum err arm_faults(struct daemon *d, struct err_detail *detail)
+{
+    fault_init(&d->faults, fault_fire, d);
+    for (const char *const *f = d->c->faults; f != NULL && *f != NULL; f++) {
+        if (fault_arm(&d->faults, str_of(*f)) != ERR_OK) {
+            return err_set(detail, ERR_INVALID, "no such fault point: %s", *f);
+        }
+    }
+    return ERR_OK;
+}
+
+static void latches(struct daemon *d, void (*each)(struct latch *))
+{
+    each(&d->started);
+    each(&d->active);
+    each(&d->stopped);
+    each(&d->closed);
+}
+
+static void store_end(struct daemon *d)
+{
+    if (d->store != NULL) {
+        store_pg_close(d->store, d->store_loop, on_closed, d);
+        (void)latch_wait(&d->closed, STOP_US);
+    }
+    loop_free(d->store_loop);
+}
+
+static void daemon_free(struct daemon *d)
+{
+    latches(d, latch_fini);
+    mem_free(d);
+}
+
+static struct daemon *give_up(struct daemon *d, struct err_detail *detail)
+{
+    if (detail != NULL && detail->code == ERR_OK) {
+        *detail = d->detail;
+    }
+    node_free(d->node);
+    store_end(d);
+    daemon_free(d);
+    return NULL;
+}
+
+struct daemon *daemon_start(const struct daemon_config *config, struct err_detail *detail)
+{
+    struct daemon *d = MEM_NEW(struct daemon);
+    struct migrate_result migrated = {0};
+    d->c = config;
+    latches(d, latch_init);
+    d->events =
+        (struct node_events){.started = on_started, .state = on_state, .stopped = on_stopped};
+    if (arm_faults(d, detail) != ERR_OK ||
+        migrate_run(config->database, config->node.shard, LANES_PER_SHARD_DEFAULT, &migrated,
+                    detail) != ERR_OK) {
+        return give_up(d, detail);
+    }
+    (void)snprintf(d->database, sizeof(d->database), "PostgreSQL %d.%d, durability %s",
+                   migrated.server_version / 10000, migrated.server_version % 10000,
+                   migrated.replicated ? "replicated" : "local");
+    d->loops = loop_uv_factory(os_clock());
+    d->store_loop = d->loops->make(d->loops, "store");
+    char node[NAME_SIZE_MAX + 1];
+    (void)snprintf(node, sizeof(node), "%.*s", STR_ARG(config->node.node_id));
+    d->store = store_pg_new(d->store_loop,
+                            &(struct store_pg_config){.conninfo = config->database,
+                                                      .node = node,
+                                                      .shard = config->node.shard,
+                                                      .allow_unsafe = config->allow_unsafe_db,
+                                                      .seed = os_random_u64()});
+    d->node = node_start(&config->node,
+                         &(struct node_ports){.loops = d->loops,
+                                              .clock = os_clock(),
+                                              .transport = transport_nng(),
+                                              .store = d->store,
+                                              .faults = &d->faults,
+                                              .seed = os_random_u64(),
+                                              .incarnation = on_incarnation,
+                                              .incarnation_arg = d},
+                         &d->events);
+    if (latch_wait(&d->started, START_US) != STARTED_OK) {
+        (void)err_set(&d->detail, ERR_TIMEOUT, "the node did not start within %d s",
+                      (int)(START_US / US_PER_S));
+        return give_up(d, detail);
+    }
+    return d;
+}
+
+const char *daemon_address(const struct daemon *d)
+{
+    return d->address;
+}
+
+const char *daemon_database_text(const struct daemon *d)
+{
+    return d->database;
+}
+
+bool daemon_wait_active(struct daemon *d, int64_t us)
+{
+    return latch_wait(&d->active, us) != 0;
+}
+
+bool daemon_stop(struct daemon *d)
+{
+    node_stop(d->node);
+    if (latch_wait(&d->stopped, STOP_US) == 0) {
+        log_warn("the node did not drain in time; what it had acknowledged is durable",
+                 "limit_s=%d", (int)(STOP_US / US_PER_S));
+        return false;
+    }
+    node_free(d->node);
+    store_end(d);
+    daemon_free(d);
+    return true;
+}
+
+static void signals(sigset_t *s)
+{
+    (void)sigemptyset(s);
+    (void)sigaddset(s, SIGTERM);
+    (void)sigaddset(s, SIGINT);
+}
+
+void daemon_block_signals(void)
+{
+    sigset_t s;
+    signals(&s);
+    (void)pthread_sigmask(SIG_BLOCK, &s, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+int daemon_wait_signal(void)
+{
+    sigset_t s;
+    int sig = 0;
+    signals(&s);
+    (void)sigwait(&s, &sig);
+    return sig;
+}

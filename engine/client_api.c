@@ -1,0 +1,763 @@
+/* What clients ask: hello, start, describe, watch, stop, definitions, status. See front.h. */
+#include "base/prelude.h"
+
+#include "base/digest.h"
+#include "engine/engine_internal.h"
+
+LOG_MODULE("client_api");
+
+static int64_t wall_ms(struct wall t)
+{
+    return t.us / US_PER_MS;
+}
+
+/* ---- tenants by name ---- */
+
+struct tenant {
+    struct map_node node;
+    struct str name; /* owned */
+    uint32_t number;
+};
+
+static bool tenant_eq(const struct map_node *n, const void *key)
+{
+    return str_eq(MAP_ENTRY(n, const struct tenant, node)->name, *(const struct str *)key);
+}
+
+static struct tenant *tenant_find(struct front *f, struct str name)
+{
+    struct map_node *n = map_find(&f->tenants, hash_bytes(name.p, name.size), &name, tenant_eq);
+    return n == NULL ? NULL : MAP_ENTRY(n, struct tenant, node);
+}
+
+static struct str own(struct str s)
+{
+    char *p = mem_alloc(s.size + 1);
+    if (s.size > 0) {
+        memcpy(p, s.p, s.size);
+    }
+    return (struct str){p, s.size};
+}
+
+static void tenant_add(struct front *f, struct str name, uint32_t number)
+{
+    if (tenant_find(f, name) == NULL) {
+        struct tenant *t = MEM_NEW(struct tenant);
+        t->name = own(name);
+        t->number = number;
+        map_insert(&f->tenants, &t->node, hash_bytes(name.p, name.size));
+    }
+}
+
+void tenants_fini(struct front *f)
+{
+    LIST_FOREACH_SAFE(it, &f->tenants.order)
+    {
+        struct tenant *t = MAP_ORDER_ENTRY(it, struct tenant, node);
+        map_remove(&f->tenants, &t->node);
+        mem_free((void *)(uintptr_t)t->name.p);
+        mem_free(t);
+    }
+    map_fini(&f->tenants);
+    map_fini(&f->starting);
+}
+
+/* ---- hello ---- */
+
+struct hello {
+    struct call *call;
+    struct str tenant;
+    struct store_tenant req;
+};
+
+static uint32_t node_state(const struct front *f)
+{
+    if (f->going_away) {
+        return MSG_NODE_GOING_AWAY;
+    }
+    return f->state == OWNER_ACTIVE ? MSG_NODE_ACTIVE : MSG_NODE_STANDBY;
+}
+
+static void hello_finish(struct call *c, uint32_t tenant)
+{
+    struct front *f = c->frame->front;
+    struct conn *conn = c->frame->conn;
+    const struct msg_hello *in = &c->msg.u.hello;
+    if (conn->closed) {
+        call_drop(c);
+        return;
+    }
+    if (conn->session != NULL && (conn->instance != in->instance || conn->tenant != tenant ||
+                                  !str_eq(conn->name, in->name))) {
+        call_error(c, ERR_PROTOCOL, "this connection has said HELLO as \"%.*s\" already",
+                   STR_ARG(conn->name));
+        return;
+    }
+    uint64_t before = dispatch_session_conn(f->dispatch, in->instance);
+    if (before != 0 && before != conn->id) {
+        conn_supersede(f, before);
+    }
+    conn->tenant = tenant;
+    conn->instance = in->instance;
+    if (conn->name.p == NULL) { /* borrowed by facts under way: set once */
+        conn->name = own(in->name);
+    }
+    conn->session = dispatch_hello(f->dispatch, in->instance, tenant, in->name, conn->id, in->held,
+                                   in->held_len);
+    struct msg m = {.type = MSG_HELLO_OK};
+    struct msg_hello_ok *out = &m.u.hello_ok;
+    out->protocol = MIN(in->protocol, (uint32_t)MSG_PROTOCOL);
+    out->node = f->engine->c.node;
+    out->version = f->engine->c.version;
+    out->state = node_state(f);
+    out->addresses = &f->listener->address;
+    out->addresses_len = 1;
+    out->message_size_max = MESSAGE_SIZE_MAX;
+    out->payload_size_max = PAYLOAD_SIZE_MAX;
+    out->heartbeat_ms = (uint32_t)(f->engine->c.heartbeat_us / US_PER_MS);
+    call_answer(c, &m);
+    dispatch_flush(f->dispatch);
+}
+
+static void hello_tenant_done(struct store_req *r)
+{
+    struct hello *h = CONTAINER_OF(CONTAINER_OF(r, struct store_tenant, req), struct hello, req);
+    struct call *c = h->call;
+    if (r->err != ERR_OK) {
+        call_error(c, r->err, "tenant \"%.*s\": %s", STR_ARG(h->tenant), r->detail.text);
+        return;
+    }
+    tenant_add(c->frame->front, h->tenant, h->req.number);
+    hello_finish(c, h->req.number);
+}
+
+void api_hello(struct call *c)
+{
+    struct front *f = c->frame->front;
+    const struct msg_hello *in = &c->msg.u.hello;
+    struct str name = in->tenant.size == 0 ? STR("default") : in->tenant;
+    if (in->protocol < MSG_PROTOCOL_MIN) {
+        call_error(c, ERR_PROTOCOL, "protocol %u is too old; this node speaks %d to %d",
+                   in->protocol, MSG_PROTOCOL_MIN, MSG_PROTOCOL);
+        return;
+    }
+    if (!str_is_name(in->name) || !str_is_name(name)) {
+        call_error(c, ERR_INVALID, "name and tenant must match [A-Za-z0-9._:-]{1,255}");
+        return;
+    }
+    if (in->instance == 0) {
+        call_error(c, ERR_INVALID, "instance must be a random number, not 0");
+        return;
+    }
+    struct tenant *t = tenant_find(f, name);
+    if (t != NULL) {
+        hello_finish(c, t->number);
+        return;
+    }
+    struct hello *h = ARENA_NEW(&c->frame->arena, struct hello);
+    h->call = c;
+    h->tenant = name;
+    h->req = (struct store_tenant){.req = {.op = STORE_TENANT,
+                                           .loop = f->loop,
+                                           .done = hello_tenant_done,
+                                           .arena = call_arena(c)},
+                                   .name = name,
+                                   .create = true};
+    store_submit(f->store, &h->req.req);
+}
+
+/* ---- start ---- */
+
+struct start {
+    struct call *call;
+    struct map_node node; /* in front.starting, until the store has answered */
+    struct list link;     /* in the followers of the first start under this key */
+    struct list followers;
+    bool first;
+    uint32_t tenant;
+    struct str workflow, name, input;
+    uint64_t digest;
+    struct item_start what;
+    struct defs_wait wait;
+    struct store_start_lookup lookup;
+    struct start_key key;
+};
+
+static bool start_eq(const struct map_node *n, const void *key)
+{
+    const struct start *a = MAP_ENTRY(n, const struct start, node), *b = key;
+    return a->tenant == b->tenant && str_eq(a->workflow, b->workflow) && str_eq(a->name, b->name);
+}
+
+static uint64_t start_hash(const struct start *s)
+{
+    return hash_bytes(s->workflow.p, s->workflow.size) * 31 + hash_bytes(s->name.p, s->name.size) +
+           s->tenant;
+}
+
+static void start_answer(struct start *s, const struct exec_id *id, bool created, struct wall at)
+{
+    char text[EXEC_ID_TEXT + 1];
+    exec_id_format(id, text);
+    struct msg m = {.type = MSG_START_OK};
+    m.u.start_ok.execution = str_of(text);
+    m.u.start_ok.created = created;
+    m.u.start_ok.started_at_ms = wall_ms(at);
+    m.u.start_ok.name = s->name;
+    call_answer(s->call, &m);
+}
+
+static void start_look_up(struct start *s);
+
+/* The first start under the key has its answer: those that came meanwhile look it up. */
+static void start_release(struct start *s)
+{
+    struct front *f = s->call->frame->front;
+    if (!s->first) {
+        return;
+    }
+    s->first = false;
+    map_remove(&f->starting, &s->node);
+    struct list *l;
+    while ((l = list_pop_front(&s->followers)) != NULL) {
+        start_look_up(LIST_ENTRY(l, struct start, link));
+    }
+}
+
+static void start_looked_up(struct store_req *r)
+{
+    struct start *s =
+        CONTAINER_OF(CONTAINER_OF(r, struct store_start_lookup, req), struct start, lookup);
+    const struct start_found *found = s->lookup.found;
+    if (r->err != ERR_OK) {
+        call_error(s->call, r->err, "looking up the execution: %s", r->detail.text);
+    } else if (!found->found) {
+        call_error(s->call, ERR_RETRY, "an earlier start of this name did not succeed; try again");
+    } else if (found->digest != s->digest) {
+        call_error(s->call, ERR_EXISTS,
+                   "an execution of workflow \"%.*s\" named \"%.*s\" exists with another input",
+                   STR_ARG(s->workflow), STR_ARG(s->name));
+    } else {
+        start_answer(s, &found->exec, false, (struct wall){0});
+    }
+}
+
+static void start_look_up(struct start *s)
+{
+    struct front *f = s->call->frame->front;
+    s->key = (struct start_key){.tenant = s->tenant, .workflow = s->workflow, .name = s->name};
+    s->lookup = (struct store_start_lookup){.req = {.op = STORE_START_LOOKUP,
+                                                    .loop = f->loop,
+                                                    .done = start_looked_up,
+                                                    .arena = call_arena(s->call)},
+                                            .keys = &s->key,
+                                            .keys_len = 1};
+    store_submit(f->store, &s->lookup.req);
+}
+
+static void start_done(struct item *it)
+{
+    struct start *s = it->owner;
+    struct call *c = s->call;
+    enum err e = it->err;
+    struct wall at = s->what.ident.started_at;
+    struct exec_id id = it->exec;
+    char detail[ERR_DETAIL_SIZE];
+    (void)snprintf(detail, sizeof(detail), "%.*s", STR_ARG(it->detail));
+    item_fini(it);
+    start_release(s);
+    if (e == ERR_OK) {
+        fault_hit(c->frame->front->faults, FAULT_START_AFTER_COMMIT);
+        start_answer(s, &id, true, at);
+    } else if (e == ERR_EXISTS) {
+        start_look_up(s);
+    } else {
+        call_error(c, e, "%s", detail);
+    }
+}
+
+static void start_defined(struct defs_wait *w, struct def *def, const struct definition_row *row,
+                          enum err e)
+{
+    struct start *s = CONTAINER_OF(w, struct start, wait);
+    struct call *c = s->call;
+    struct front *f = c->frame->front;
+    if (def == NULL && e != ERR_NO_WORKFLOW) {
+        start_release(s);
+        call_error(c, e, "reading the definition of \"%.*s\": %s", STR_ARG(s->workflow),
+                   err_text(e));
+        return;
+    }
+    if (def == NULL || row->deleted) {
+        start_release(s);
+        call_error(c, ERR_NO_WORKFLOW, "no workflow named \"%.*s\"; put its definition first",
+                   STR_ARG(s->workflow));
+        return;
+    }
+    if (!f->clock.set) {
+        start_release(s);
+        call_error(c, ERR_RETRY, "the store's clock is not known yet");
+        return;
+    }
+    struct wall now = front_now(f);
+    s->what =
+        (struct item_start){.ident = {.id = exec_id_make(f->lanes.shard,
+                                                         slot_of(s->tenant, s->workflow, s->name),
+                                                         s->tenant, now, &f->rng),
+                                      .workflow = s->workflow,
+                                      .name = s->name,
+                                      .started_at = now,
+                                      .def_revision = row->revision},
+                            .def = def_ref(def),
+                            .life = f->lives,
+                            .tenant = s->tenant,
+                            .digest = s->digest};
+    item_init(&c->item, ITEM_START, &s->what.ident.id, start_done, s);
+    c->item.start = &s->what;
+    c->item.fact = (struct fact){.type = FACT_START, .payload = s->input};
+    fault_hit(f->faults, FAULT_START_BEFORE_COMMIT);
+    shard_submit(front_shard(f, &c->item.exec), &c->item);
+}
+
+static bool start_valid(struct call *c, const struct msg_start *in)
+{
+    if (!str_is_name(in->workflow)) {
+        call_error(c, ERR_INVALID, "workflow must match [A-Za-z0-9._:-]{1,255}");
+        return false;
+    }
+    if (in->name.size > 0 && !str_is_name(in->name)) {
+        call_error(c, ERR_INVALID, "name must match [A-Za-z0-9._:-]{1,255}");
+        return false;
+    }
+    if (in->input.size > PAYLOAD_SIZE_MAX) {
+        call_error(c, ERR_TOO_LARGE, "input has %zu bytes, the limit is %d", in->input.size,
+                   PAYLOAD_SIZE_MAX);
+        return false;
+    }
+    return true;
+}
+
+void api_start(struct call *c)
+{
+    struct front *f = c->frame->front;
+    const struct msg_start *in = &c->msg.u.start;
+    if (!start_valid(c, in)) {
+        return;
+    }
+    struct start *s = ARENA_NEW(&c->frame->arena, struct start);
+    s->call = c;
+    s->tenant = c->frame->conn->tenant;
+    s->workflow = in->workflow;
+    s->name = in->name;
+    s->input = in->input.size == 0 ? STR("{}") : in->input;
+    list_init(&s->link);
+    list_init(&s->followers);
+    if (s->name.size == 0) {
+        struct uuid u = uuid_make(&f->rng);
+        char *text = arena_alloc(&c->frame->arena, EXEC_ID_TEXT + 1);
+        uuid_format(&u, text);
+        s->name = (struct str){text, EXEC_ID_TEXT};
+    }
+    s->digest = hash_bytes(s->input.p, s->input.size);
+    struct map_node *n = map_find(&f->starting, start_hash(s), s, start_eq);
+    if (n != NULL) {
+        list_push_back(&MAP_ENTRY(n, struct start, node)->followers, &s->link);
+        return;
+    }
+    s->first = true;
+    map_insert(&f->starting, &s->node, start_hash(s));
+    s->wait.done = start_defined;
+    defs_newest(f->defs, s->tenant, s->workflow, &s->wait);
+}
+
+/* ---- describe, watch ---- */
+
+struct describe {
+    struct call *call;
+    struct defs_wait wait;
+    struct start_key key;
+    struct store_start_lookup lookup;
+};
+
+static void describe_answer(struct call *c, uint32_t version)
+{
+    const struct item_view *v = &c->item.view;
+    char text[EXEC_ID_TEXT + 1];
+    exec_id_format(&c->item.exec, text);
+    struct msg m = {.type = MSG_DESCRIBE_OK};
+    struct msg_describe_ok *out = &m.u.describe_ok;
+    out->execution = str_of(text);
+    out->workflow = v->workflow;
+    out->name = v->name;
+    out->status = (uint32_t)v->status;
+    out->input = v->input;
+    out->output = v->output;
+    out->error = v->error;
+    out->cause = v->cause;
+    out->started_at_ms = wall_ms(v->started_at);
+    out->closed_at_ms = wall_ms(v->closed_at);
+    out->event_count = v->event_count;
+    out->workflow_version = version;
+    struct arena a = c->item.arena; /* the texts live there until the answer is written */
+    call_answer(c, &m);
+    arena_fini(&a);
+}
+
+static void describe_versioned(struct defs_wait *w, struct def *def,
+                               const struct definition_row *row, enum err e)
+{
+    (void)e;
+    struct describe *d = CONTAINER_OF(w, struct describe, wait);
+    describe_answer(d->call, def == NULL ? 0 : row->version);
+}
+
+static void describe_done(struct item *it)
+{
+    struct describe *d = it->owner;
+    if (it->err != ERR_OK) {
+        enum err e = it->err;
+        item_fini(it);
+        call_error(d->call, e, "%s", "");
+        return;
+    }
+    d->wait.done = describe_versioned;
+    defs_get(d->call->frame->front->defs, it->view.revision, &d->wait);
+}
+
+/* An execution of another tenant does not exist for this one. */
+static bool execution_of(struct call *c, struct str text, struct exec_id *out)
+{
+    if (exec_id_parse(text, out) != ERR_OK) {
+        call_error(c, ERR_INVALID, "\"%.*s\" is not an execution id", STR_ARG(text));
+        return false;
+    }
+    if (exec_id_tenant(out) != c->frame->conn->tenant ||
+        exec_id_shard(out) != c->frame->front->lanes.shard) {
+        call_error(c, ERR_NO_EXECUTION, "%s", "");
+        return false;
+    }
+    return true;
+}
+
+static void describe_ask(struct describe *d, const struct exec_id *id)
+{
+    struct call *c = d->call;
+    item_init(&c->item, ITEM_DESCRIBE, id, describe_done, d);
+    shard_submit(front_shard(c->frame->front, id), &c->item);
+}
+
+static void describe_looked_up(struct store_req *r)
+{
+    struct describe *d =
+        CONTAINER_OF(CONTAINER_OF(r, struct store_start_lookup, req), struct describe, lookup);
+    if (r->err != ERR_OK) {
+        call_error(d->call, r->err, "%s", r->detail.text);
+    } else if (!d->lookup.found->found) {
+        call_error(d->call, ERR_NO_EXECUTION, "%s", "");
+    } else {
+        struct exec_id id = d->lookup.found->exec;
+        describe_ask(d, &id);
+    }
+}
+
+void api_describe(struct call *c)
+{
+    const struct msg_describe *in = &c->msg.u.describe;
+    struct front *f = c->frame->front;
+    struct describe *d = ARENA_NEW(&c->frame->arena, struct describe);
+    d->call = c;
+    if (in->execution.size > 0) {
+        struct exec_id id;
+        if (execution_of(c, in->execution, &id)) {
+            describe_ask(d, &id);
+        }
+        return;
+    }
+    d->key = (struct start_key){.tenant = c->frame->conn->tenant,
+                                .workflow = in->workflow,
+                                .name = in->name};
+    d->lookup = (struct store_start_lookup){.req = {.op = STORE_START_LOOKUP,
+                                                    .loop = f->loop,
+                                                    .done = describe_looked_up,
+                                                    .arena = call_arena(c)},
+                                            .keys = &d->key,
+                                            .keys_len = 1};
+    store_submit(f->store, &d->lookup.req);
+}
+
+static void watch_done(struct item *it)
+{
+    struct call *c = it->owner;
+    enum err e = it->err;
+    struct arena a = it->arena;
+    if (e != ERR_OK) {
+        call_error(c, e, "%s", "");
+    } else {
+        const struct item_view *v = &it->view;
+        struct msg m = {.type = MSG_WATCH_OK};
+        m.u.watch_ok.ended = v->status != EXEC_RUNNING;
+        m.u.watch_ok.status = (uint32_t)v->status;
+        m.u.watch_ok.output = v->output;
+        m.u.watch_ok.error = v->error;
+        m.u.watch_ok.cause = v->cause;
+        call_answer(c, &m);
+    }
+    arena_fini(&a);
+}
+
+void api_watch(struct call *c)
+{
+    const struct msg_watch *in = &c->msg.u.watch;
+    struct front *f = c->frame->front;
+    struct exec_id id;
+    if (!execution_of(c, in->execution, &id)) {
+        return;
+    }
+    item_init(&c->item, ITEM_WATCH, &id, watch_done, c);
+    c->item.until.us = loop_now(f->loop).us + (int64_t)in->wait_ms * US_PER_MS;
+    shard_submit(front_shard(f, &id), &c->item);
+}
+
+/* ---- stop ---- */
+
+static void stop_done(struct item *it)
+{
+    struct call *c = it->owner;
+    struct front *f = c->frame->front;
+    enum err e = it->err;
+    struct wall at = it->at.us != 0 ? it->at : front_now(f);
+    item_fini(it);
+    if (e == ERR_OK || e == ERR_STOPPED) {
+        /* Ended already: the answer to a repeated stop is the same. */
+        fault_hit(f->faults, FAULT_STOP_AFTER_COMMIT);
+        struct msg m = {.type = MSG_STOP_OK};
+        m.u.stop_ok.stopped_at_ms = wall_ms(at);
+        call_answer(c, &m);
+    } else {
+        call_error(c, e, "%s", "");
+    }
+}
+
+void api_stop(struct call *c)
+{
+    const struct msg_stop *in = &c->msg.u.stop;
+    struct exec_id id;
+    if (!execution_of(c, in->execution, &id)) {
+        return;
+    }
+    item_init(&c->item, ITEM_FACT, &id, stop_done, c);
+    c->item.fact = (struct fact){.type = FACT_STOP, .error = in->error, .cause = in->cause};
+    shard_submit(front_shard(c->frame->front, &id), &c->item);
+}
+
+/* ---- status ---- */
+
+void api_status(struct call *c)
+{
+    struct front *f = c->frame->front;
+    struct dispatch_stats s;
+    dispatch_stats(f->dispatch, &s);
+    struct buf b;
+    buf_init(&b, 0);
+    buf_puts(&b, "{\"node\":");
+    json_write_string(&b, f->engine->c.node);
+    buf_puts(&b, ",\"version\":");
+    json_write_string(&b, f->engine->c.version);
+    buf_printf(&b,
+               ",\"state\":\"%s\",\"ownership\":\"%s\",\"lanes_held\":%" PRId64
+               ",\"lanes\":%u,\"connections\":%zu,\"sessions\":%zu,\"tasks\":%zu,\"ready\":%zu,"
+               "\"granted\":%zu,\"confirming\":%zu,\"polls\":%zu",
+               msg_node_state_name(node_state(f)), owner_state_name(f->state),
+               (int64_t)f->lanes.held_len, f->lanes.len, map_len(&f->conns), s.sessions, s.tasks,
+               s.ready, s.granted, s.confirming, s.polls);
+    buf_printf(&b,
+               ",\"turns\":%" PRId64 ",\"outcomes\":%" PRId64 ",\"starts\":%" PRId64
+               ",\"closed\":%" PRId64 ",\"batches\":%" PRId64 "}",
+               metric_value(&metric_turns), metric_value(&metric_outcomes),
+               metric_value(&metric_starts), metric_value(&metric_closed),
+               metric_value(&metric_batches));
+    struct msg m = {.type = MSG_STATUS_OK};
+    m.u.status_ok.json = buf_str(&b);
+    call_answer(c, &m);
+    buf_fini(&b);
+}
+
+/* ---- definitions ---- */
+
+struct def_call {
+    struct call *call;
+    char digest[32];
+    union {
+        struct store_req req;
+        struct store_def_put put;
+        struct store_def_get get;
+        struct store_def_list list;
+    } u;
+};
+
+static struct def_call *def_call_new(struct call *c, enum store_op op,
+                                     void (*done)(struct store_req *))
+{
+    struct def_call *d = ARENA_NEW(&c->frame->arena, struct def_call);
+    d->call = c;
+    d->u.req = (struct store_req){.op = op,
+                                  .loop = c->frame->front->loop,
+                                  .done = done,
+                                  .arena = call_arena(c)};
+    return d;
+}
+
+static void def_problems_answer(struct call *c, const struct def_problems *p)
+{
+    struct msg_problem *rows = ARENA_ARRAY(&c->frame->arena, struct msg_problem, p->len);
+    uint32_t n = MIN(p->len, (uint32_t)MSG_PROBLEMS_MAX);
+    for (uint32_t i = 0; i < n; i++) {
+        rows[i] =
+            (struct msg_problem){.line = p->v[i].line,
+                                 .col = p->v[i].col,
+                                 .pointer = str_sub(str_of(p->v[i].pointer), 0, MSG_PATH_MAX),
+                                 .message = str_sub(str_of(p->v[i].message), 0, MSG_TEXT_MAX)};
+    }
+    metric_add(&metric_refused, 1);
+    struct msg m = {.type = MSG_ERROR};
+    m.u.error.code = ERR_DEFINITION;
+    m.u.error.text = str_of(err_text(ERR_DEFINITION));
+    m.u.error.problems = rows;
+    m.u.error.problems_len = n;
+    call_answer(c, &m);
+}
+
+static void def_put_done(struct store_req *r)
+{
+    struct def_call *d = CONTAINER_OF(r, struct def_call, u);
+    struct call *c = d->call;
+    if (r->err != ERR_OK) {
+        call_error(c, r->err, "%s", r->detail.text);
+        return;
+    }
+    const struct store_def_put *put = &d->u.put;
+    defs_forget(c->frame->front->defs, put->tenant, put->workflow);
+    if (put->delete_workflow) {
+        call_answer(c, &(struct msg){.type = MSG_DEF_DELETE_OK});
+        return;
+    }
+    struct msg m = {.type = MSG_DEF_PUT_OK};
+    m.u.def_put_ok.version = put->version;
+    m.u.def_put_ok.created = put->created;
+    call_answer(c, &m);
+}
+
+static void def_digest(const struct def *def, char out[32])
+{
+    struct buf canonical;
+    buf_init(&canonical, 0);
+    def_write_canonical(def, &canonical);
+    uint8_t sum[DIGEST_SIZE_MAX];
+    enum err e = digest_of(DIGEST_SHA256, buf_str(&canonical), sum);
+    ASSERT(e == ERR_OK);
+    hex_encode(sum, 16, out);
+    buf_fini(&canonical);
+}
+
+void api_def_put(struct call *c)
+{
+    const struct msg_def_put *in = &c->msg.u.def_put;
+    if (!str_is_name(in->workflow)) {
+        call_error(c, ERR_INVALID, "workflow must match [A-Za-z0-9._:-]{1,255}");
+        return;
+    }
+    struct def_problems problems;
+    struct def *def;
+    def_problems_init(&problems);
+    if (def_parse(in->text, (enum def_format)in->format, &def, &problems) != ERR_OK) {
+        def_problems_answer(c, &problems);
+        def_problems_fini(&problems);
+        return;
+    }
+    struct def_call *d = def_call_new(c, STORE_DEF_PUT, def_put_done);
+    struct store_def_put *put = &d->u.put;
+    uint32_t n = def_state_count(def);
+    struct str *paths = ARENA_ARRAY(&c->frame->arena, struct str, n);
+    for (uint32_t i = 0; i < n; i++) {
+        paths[i] = str_dup(&c->frame->arena, def_state_path(def, i));
+    }
+    def_digest(def, d->digest);
+    put->tenant = c->frame->conn->tenant;
+    put->workflow = in->workflow;
+    put->text = in->text;
+    put->digest = (struct str){d->digest, sizeof(d->digest)};
+    put->state_paths = paths;
+    put->state_paths_len = n;
+    def_unref(def);
+    def_problems_fini(&problems);
+    store_submit(c->frame->front->store, &d->u.req);
+}
+
+void api_def_delete(struct call *c)
+{
+    struct def_call *d = def_call_new(c, STORE_DEF_PUT, def_put_done);
+    d->u.put.tenant = c->frame->conn->tenant;
+    d->u.put.workflow = c->msg.u.def_delete.workflow;
+    d->u.put.delete_workflow = true;
+    store_submit(c->frame->front->store, &d->u.req);
+}
+
+static void def_get_done(struct store_req *r)
+{
+    struct def_call *d = CONTAINER_OF(r, struct def_call, u);
+    struct call *c = d->call;
+    const struct definition_row *row = &d->u.get.row;
+    if (r->err != ERR_OK || row->deleted) {
+        call_error(c, r->err != ERR_OK ? r->err : ERR_NO_WORKFLOW, "%s", r->detail.text);
+        return;
+    }
+    struct msg m = {.type = MSG_DEF_GET_OK};
+    m.u.def_get_ok.workflow = row->workflow;
+    m.u.def_get_ok.version = row->version;
+    m.u.def_get_ok.text = row->text;
+    m.u.def_get_ok.created_at_ms = wall_ms(row->created_at);
+    call_answer(c, &m);
+}
+
+void api_def_get(struct call *c)
+{
+    struct def_call *d = def_call_new(c, STORE_DEF_GET, def_get_done);
+    d->u.get.tenant = c->frame->conn->tenant;
+    d->u.get.workflow = c->msg.u.def_get.workflow;
+    d->u.get.version = c->msg.u.def_get.version;
+    store_submit(c->frame->front->store, &d->u.req);
+}
+
+static void def_list_done(struct store_req *r)
+{
+    struct def_call *d = CONTAINER_OF(r, struct def_call, u);
+    struct call *c = d->call;
+    if (r->err != ERR_OK) {
+        call_error(c, r->err, "%s", r->detail.text);
+        return;
+    }
+    const struct store_def_list *list = &d->u.list;
+    struct msg_def_row *rows = ARENA_ARRAY(&c->frame->arena, struct msg_def_row, list->rows_len);
+    for (uint32_t i = 0; i < list->rows_len; i++) {
+        rows[i] = (struct msg_def_row){.workflow = list->rows[i].workflow,
+                                       .version = list->rows[i].version,
+                                       .created_at_ms = wall_ms(list->rows[i].created_at)};
+    }
+    struct msg m = {.type = MSG_DEF_LIST_OK};
+    m.u.def_list_ok.rows = rows;
+    m.u.def_list_ok.rows_len = list->rows_len;
+    if (list->rows_len == list->limit) {
+        m.u.def_list_ok.next = rows[list->rows_len - 1].workflow;
+    }
+    call_answer(c, &m);
+}
+
+void api_def_list(struct call *c)
+{
+    const struct msg_def_list *in = &c->msg.u.def_list;
+    struct def_call *d = def_call_new(c, STORE_DEF_LIST, def_list_done);
+    d->u.list.tenant = c->frame->conn->tenant;
+    d->u.list.after = in->after;
+    d->u.list.limit = in->limit == 0 ? 100 : MIN(in->limit, (uint32_t)MSG_ROWS_MAX);
+    store_submit(c->frame->front->store, &d->u.req);
+}

@@ -1,0 +1,397 @@
+/* Connections and frames: see front.h. */
+#include "base/prelude.h"
+
+#include "engine/engine_internal.h"
+
+LOG_MODULE("front");
+
+/* ---- connections ---- */
+
+static bool conn_eq(const struct map_node *n, const void *key)
+{
+    return MAP_ENTRY(n, const struct conn, node)->id == *(const uint64_t *)key;
+}
+
+static struct conn *conn_get(struct front *f, uint64_t id)
+{
+    struct map_node *n = map_find(&f->conns, hash_u64(id), &id, conn_eq);
+    if (n != NULL) {
+        return MAP_ENTRY(n, struct conn, node);
+    }
+    struct conn *c = MEM_NEW(struct conn);
+    c->id = id;
+    list_init(&c->polls);
+    list_init(&c->frames);
+    map_insert(&f->conns, &c->node, hash_u64(id));
+    metric_set(&metric_connections, (int64_t)map_len(&f->conns));
+    return c;
+}
+
+static void conn_free(struct front *f, struct conn *c)
+{
+    map_remove(&f->conns, &c->node);
+    metric_set(&metric_connections, (int64_t)map_len(&f->conns));
+    mem_free((void *)(uintptr_t)c->name.p);
+    mem_free(c);
+}
+
+static void conn_closed(struct net_handler *h, uint64_t id)
+{
+    struct front *f = CONTAINER_OF(h, struct front, handler);
+    struct map_node *n = map_find(&f->conns, hash_u64(id), &id, conn_eq);
+    if (n == NULL) {
+        return;
+    }
+    struct conn *c = MAP_ENTRY(n, struct conn, node);
+    struct list hold; /* the last frame of a closed connection frees it: not before we are done */
+    list_push_back(&c->frames, &hold);
+    c->closed = true;
+    polls_cancel(c);
+    if (c->session != NULL) {
+        dispatch_lost(f->dispatch, c->session, c->id);
+        c->session = NULL;
+    }
+    list_remove(&hold);
+    if (list_empty(&c->frames)) {
+        conn_free(f, c);
+    }
+}
+
+/* The process has come back on another connection: this one is dead, though nobody has told us. What
+ * would be granted on it is lost, so nothing is any more. */
+void conn_supersede(struct front *f, uint64_t id)
+{
+    struct map_node *n = map_find(&f->conns, hash_u64(id), &id, conn_eq);
+    if (n == NULL) {
+        return;
+    }
+    struct conn *c = MAP_ENTRY(n, struct conn, node);
+    c->session = NULL;
+    polls_cancel(c);
+    f->listener->ops->disconnect(f->listener, id);
+}
+
+/* ---- frames ---- */
+
+static void frame_end(struct frame *fr)
+{
+    struct front *f = fr->front;
+    struct conn *c = fr->conn;
+    list_remove(&fr->link);
+    if (c->closed || fr->writer.len == 0) {
+        f->listener->ops->drop(f->listener, fr->request);
+    } else {
+        msg_writer_end(&fr->writer);
+        f->listener->ops->reply(f->listener, fr->request, buf_str(&fr->out));
+    }
+    buf_fini(&fr->out);
+    arena_fini(&fr->arena);
+    mem_free(fr);
+    if (c->closed && list_empty(&c->frames)) {
+        conn_free(f, c);
+    }
+}
+
+static void frame_unref(struct frame *fr)
+{
+    PRE(fr->open > 0);
+    if (--fr->open == 0) {
+        frame_end(fr);
+    }
+}
+
+struct arena *call_arena(struct call *c)
+{
+    if (!c->has_arena) {
+        arena_init(&c->arena, 0);
+        c->has_arena = true;
+    }
+    return &c->arena;
+}
+
+static void call_end(struct call *c)
+{
+    if (c->has_arena) {
+        arena_fini(&c->arena);
+        c->has_arena = false;
+    }
+    c->frame->front->requests--;
+    frame_unref(c->frame);
+}
+
+void call_answer(struct call *c, const struct msg *m)
+{
+    struct msg out = *m;
+    out.corr = c->msg.corr;
+    struct err_detail d = {0};
+    enum err e = msg_writer_add(&c->frame->writer, &out, &d);
+    if (e != ERR_OK) {
+        struct msg err = {.type = MSG_ERROR, .corr = c->msg.corr};
+        err.u.error.code = (uint32_t)e;
+        err.u.error.text = str_of(d.text);
+        (void)!msg_writer_add(&c->frame->writer, &err, NULL);
+        log_warn("answer does not fit its frame", "type=%s detail=\"%s\"", msg_name(m->type),
+                 d.text);
+    }
+    call_end(c);
+}
+
+void call_error(struct call *c, enum err e, const char *fmt, ...)
+{
+    char text[ERR_DETAIL_SIZE];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    metric_add(&metric_refused, 1);
+    struct msg m = {.type = MSG_ERROR};
+    m.u.error.code = (uint32_t)e;
+    m.u.error.text = str_of(text[0] != '\0' ? text : err_text(e));
+    enum err_class class = err_class(e);
+    if (class == ERRC_RETRY || class == ERRC_LIMIT) {
+        m.u.error.retry_after_ms = e == ERR_LIMIT ? 100 : 500;
+    }
+    call_answer(c, &m);
+}
+
+void call_drop(struct call *c)
+{
+    call_end(c);
+}
+
+/* ---- the table of messages: who handles it, and when it may come ---- */
+
+enum need {
+    NEED_HELLO = 1,  /* the connection must have said hello */
+    NEED_ACTIVE = 2, /* the node must own the lanes */
+    NEED_ROOM = 4,   /* counts as a new request: refused when too many wait inside */
+};
+
+static const struct {
+    void (*handle)(struct call *c);
+    unsigned need;
+} handlers[64] = {
+    [MSG_HELLO] = {api_hello, 0},
+    [MSG_START] = {api_start, NEED_HELLO | NEED_ACTIVE | NEED_ROOM},
+    [MSG_DESCRIBE] = {api_describe, NEED_HELLO | NEED_ACTIVE | NEED_ROOM},
+    [MSG_LIST] = {api_list, NEED_HELLO | NEED_ROOM},
+    [MSG_HISTORY] = {api_history, NEED_HELLO | NEED_ROOM},
+    [MSG_STOP] = {api_stop, NEED_HELLO | NEED_ACTIVE | NEED_ROOM},
+    [MSG_POLL] = {api_poll, NEED_HELLO | NEED_ACTIVE},
+    [MSG_HEARTBEAT] = {api_heartbeat, NEED_HELLO | NEED_ACTIVE},
+    [MSG_TASK_SUCCESS] = {api_task_success, NEED_HELLO | NEED_ACTIVE},
+    [MSG_TASK_FAILURE] = {api_task_failure, NEED_HELLO | NEED_ACTIVE},
+    [MSG_WATCH] = {api_watch, NEED_HELLO | NEED_ACTIVE | NEED_ROOM},
+    [MSG_DEF_PUT] = {api_def_put, NEED_HELLO | NEED_ROOM},
+    [MSG_DEF_GET] = {api_def_get, NEED_HELLO | NEED_ROOM},
+    [MSG_DEF_LIST] = {api_def_list, NEED_HELLO | NEED_ROOM},
+    [MSG_DEF_DELETE] = {api_def_delete, NEED_HELLO | NEED_ROOM},
+    [MSG_STATUS] = {api_status, 0},
+};
+
+static bool refused(struct front *f, struct call *c, unsigned need)
+{
+    if ((need & NEED_HELLO) && c->frame->conn->session == NULL) {
+        call_error(c, ERR_PROTOCOL, "say HELLO first: this connection has not");
+        return true;
+    }
+    if (f->going_away && need != 0 && c->msg.type != MSG_POLL) {
+        call_error(c, ERR_GOING_AWAY, "node is draining");
+        return true;
+    }
+    if ((need & NEED_ACTIVE) && f->state != OWNER_ACTIVE) {
+        if (f->other_node.size > 0) {
+            call_error(c, ERR_STANDBY, "this node stands by; node %.*s owns the lanes",
+                       STR_ARG(f->other_node));
+        } else {
+            call_error(c, ERR_STANDBY, "this node does not own the lanes (yet): %s",
+                       owner_state_name(f->state));
+        }
+        return true;
+    }
+    if ((need & NEED_ROOM) && f->requests - f->parked > f->engine->c.requests_max) {
+        call_error(c, ERR_LIMIT, "%u requests wait already", f->engine->c.requests_max);
+        return true;
+    }
+    return false;
+}
+
+static void call_begin(struct frame *fr, const struct msg *m, enum err e,
+                       const struct err_detail *d)
+{
+    struct call *c = ARENA_NEW(&fr->arena, struct call);
+    c->frame = fr;
+    c->msg = *m;
+    fr->open++;
+    fr->front->requests++;
+    metric_add(&metric_requests, 1);
+    if (e != ERR_OK) {
+        call_error(c, e, "%s", d->text);
+        return;
+    }
+    unsigned type = (unsigned)m->type;
+    if (type >= ARRAY_LEN(handlers) || handlers[type].handle == NULL) {
+        call_error(c, ERR_UNSUPPORTED, "message %u is not for a node", type);
+        return;
+    }
+    if (!refused(fr->front, c, handlers[type].need)) {
+        handlers[type].handle(c);
+    }
+}
+
+/* Bytes no frame can be made of: say so, once, with no correlation. */
+static void frame_malformed(struct frame *fr, const struct err_detail *d)
+{
+    struct call *c = ARENA_NEW(&fr->arena, struct call);
+    c->frame = fr;
+    fr->open++;
+    fr->front->requests++;
+    call_error(c, ERR_MALFORMED, "%s", d->text);
+}
+
+static void frame_read(struct frame *fr)
+{
+    struct msg_reader reader;
+    struct err_detail d = {0};
+    enum err e = msg_reader_begin(&reader, fr->request->body, &fr->arena, &d);
+    if (e != ERR_OK) {
+        frame_malformed(fr, &d);
+        return;
+    }
+    struct msg m;
+    struct err_detail md = {0};
+    while (msg_reader_next(&reader, &m, &e, &md)) {
+        call_begin(fr, &m, e, &md);
+        md = (struct err_detail){0};
+    }
+    if (msg_reader_end(&reader, &d) != ERR_OK) {
+        frame_malformed(fr, &d);
+    }
+}
+
+static void request_arrived(struct net_handler *h, struct net_request *r)
+{
+    struct front *f = CONTAINER_OF(h, struct front, handler);
+    struct frame *fr = MEM_NEW(struct frame);
+    fr->front = f;
+    fr->conn = conn_get(f, r->conn);
+    fr->request = r;
+    fr->open = 1;
+    arena_init(&fr->arena, 64u << 20);
+    buf_init(&fr->out, MESSAGE_SIZE_MAX);
+    msg_writer_begin(&fr->writer, &fr->out);
+    list_push_back(&fr->conn->frames, &fr->link);
+    frame_read(fr);
+    frame_unref(fr);
+    dispatch_flush(f->dispatch);
+}
+
+/* ---- what turns let out ---- */
+
+static void flush_run(struct loop_task *task)
+{
+    struct front *f = CONTAINER_OF(task, struct front, flush);
+    f->flush_posted = false;
+    dispatch_flush(f->dispatch);
+}
+
+void front_flush_later(struct front *f)
+{
+    if (!f->flush_posted) {
+        f->flush_posted = true;
+        f->flush = (struct loop_task){.run = flush_run, .name = "dispatch flush"};
+        loop_post(f->loop, &f->flush);
+    }
+}
+
+void front_report(struct front *f, struct report *r)
+{
+    LOOP_OWNED(f->loop);
+    for (uint32_t i = 0; i < r->turns_len; i++) {
+        const struct report_turn *t = &r->turns[i];
+        for (uint32_t k = 0; k < t->tasks_done_len; k++) {
+            dispatch_remove(f->dispatch, &t->tasks_done[k]);
+        }
+        for (uint32_t k = 0; k < t->tasks_new_len; k++) {
+            /* Of a lane lost meanwhile: its owner hands them out. Not gained yet: the scan that
+             * follows finds them. */
+            if (lanes_of(&f->lanes, &t->tasks_new[k].token.ref.exec)->held) {
+                dispatch_add(f->dispatch, &t->tasks_new[k]);
+            }
+        }
+    }
+    struct list *l;
+    while ((l = list_pop_front(&r->items)) != NULL) {
+        struct item *it = LIST_ENTRY(l, struct item, link);
+        it->done(it);
+    }
+    dispatch_flush(f->dispatch);
+    loop_post(r->home, &r->release);
+}
+
+/* ---- life ---- */
+
+struct shard *front_shard(struct front *f, const struct exec_id *id)
+{
+    return engine_shard(f->engine, f->lanes.of_slot[exec_id_slot(id)]);
+}
+
+struct wall front_now(const struct front *f)
+{
+    return storeclock_now(&f->clock, loop_now(f->loop));
+}
+
+void front_init(struct front *f, struct engine *e)
+{
+    const struct engine_config *c = &e->c;
+    *f = (struct front){.engine = e, .loop = c->front, .store = c->store, .faults = c->faults};
+    rng_seed(&f->rng, c->seed ^ UINT64_C(0x66726f6e74));
+    map_init(&f->conns);
+    map_init(&f->tenants);
+    map_init(&f->starting);
+    lanes_init(&f->lanes, c->shard, c->window_us);
+    storeclock_init(&f->clock);
+    f->defs = defs_new(c->front, c->store, c->definitions);
+    front_dispatch_init(f);
+    f->dispatch = dispatch_new(&(struct dispatch_config){.loop = c->front,
+                                                         .clock = &f->clock,
+                                                         .faults = c->faults,
+                                                         .handler = &f->dispatch_handler});
+    f->handler = (struct net_handler){.request = request_arrived, .closed = conn_closed};
+}
+
+enum err front_listen(struct front *f, struct err_detail *d)
+{
+    struct transport *t = f->engine->c.transport;
+    return t->ops->listen(t, f->loop, f->engine->c.listen, &f->handler, &f->listener, d);
+}
+
+void front_stop(struct front *f)
+{
+    LOOP_OWNED(f->loop);
+    f->going_away = true;
+    polls_answer_all(f);
+}
+
+bool front_idle(const struct front *f)
+{
+    return f->requests == 0 && f->recoveries == 0 && !f->flush_posted && defs_idle(f->defs);
+}
+
+void front_fini(struct front *f)
+{
+    if (f->listener != NULL) {
+        f->listener->ops->close(f->listener);
+    }
+    LIST_FOREACH_SAFE(it, &f->conns.order)
+    {
+        struct conn *c = MAP_ORDER_ENTRY(it, struct conn, node);
+        PRE(list_empty(&c->frames));
+        conn_free(f, c);
+    }
+    map_fini(&f->conns);
+    tenants_fini(f);
+    dispatch_free(f->dispatch);
+    defs_free(f->defs);
+    mem_free((void *)(uintptr_t)f->other_node.p);
+}

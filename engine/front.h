@@ -1,0 +1,124 @@
+/* The front: connections, frames, sessions of workers, dispatch. Shared by front.c, client_api.c,
+ * worker_api.c, read_api.c and engine.c; nobody else includes it. Everything on the front loop.
+ *
+ * A frame holds requests; each becomes a call; the frame is answered when its last call is. Texts
+ * of a request are borrowed from the frame's bytes all the way into the turn that folds them. */
+#ifndef CARILLON_ENGINE_FRONT_H
+#define CARILLON_ENGINE_FRONT_H
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "engine/defs.h"
+#include "engine/engine.h"
+#include "engine/metrics.h"
+#include "engine/shard.h"
+#include "net/msg.h"
+#include "scheduler/dispatch.h"
+
+struct front;
+
+/* A connection that has said hello. */
+struct conn {
+    struct map_node node;
+    uint64_t id;
+    struct dispatch_session *session; /* NULL before hello */
+    uint64_t instance;                /* these three never change after the first hello */
+    uint32_t tenant;
+    struct str name;    /* owned */
+    struct list polls;  /* poll.link: waiting in dispatch */
+    struct list frames; /* frame.link: not answered yet */
+    bool closed;        /* gone; freed with its last frame */
+};
+
+struct frame {
+    struct front *front;
+    struct conn *conn;
+    struct net_request *request;
+    struct list link;
+    struct arena arena; /* decoded lists, calls, texts of answers */
+    struct buf out;
+    struct msg_writer writer;
+    uint32_t open; /* calls not answered, +1 while it is being read */
+};
+
+/* One request of a frame. Lives in the frame's arena. */
+struct call {
+    struct frame *frame;
+    struct msg msg;
+    struct item item;   /* of calls that ask a shard one thing */
+    struct arena arena; /* outputs of a store request */
+    bool has_arena;
+};
+
+struct front {
+    struct engine *engine;
+    struct loop *loop;
+    struct store *store;
+    struct fault_set *faults;
+    struct net_listener *listener;
+    struct net_handler handler;
+    struct dispatch *dispatch;
+    struct dispatch_handler dispatch_handler;
+    struct defs *defs;
+    struct lanes lanes;
+    struct storeclock clock;
+    struct rng rng;
+    struct map conns;
+    struct map tenants;  /* names known: client_api.c */
+    struct map starting; /* starts under way by key: client_api.c */
+    enum owner_state state;
+    struct str other_node;
+    bool going_away;
+    struct loop_task flush;
+    bool flush_posted;
+    uint32_t requests; /* calls and items open */
+    uint32_t parked;   /* of them polls that wait in dispatch: no burden */
+    uint32_t recoveries;
+    uint32_t lives; /* incarnations so far; shards count the same news before */
+};
+
+/* front.c */
+void front_init(struct front *f, struct engine *e);
+void front_fini(struct front *f);
+enum err front_listen(struct front *f, struct err_detail *d);
+void front_report(struct front *f, struct report *r);
+void front_stop(struct front *f); /* answers what waits; going-away to what comes */
+bool front_idle(const struct front *f);
+struct shard *front_shard(struct front *f, const struct exec_id *id);
+/* A dispatch_flush behind the current callbacks; many requests make one flush. */
+void front_flush_later(struct front *f);
+
+void call_answer(struct call *c, const struct msg *m); /* corr is filled in */
+void call_error(struct call *c, enum err e, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void call_drop(struct call *c); /* no answer: the connection is gone */
+void conn_supersede(struct front *f, uint64_t id);
+struct arena *call_arena(struct call *c); /* for a store request's outputs */
+struct wall front_now(const struct front *f);
+
+/* Handlers of one message each. */
+void api_hello(struct call *c);
+void api_start(struct call *c);
+void api_describe(struct call *c);
+void api_watch(struct call *c);
+void api_stop(struct call *c);
+void api_list(struct call *c);
+void api_history(struct call *c);
+void api_def_put(struct call *c);
+void api_def_get(struct call *c);
+void api_def_list(struct call *c);
+void api_def_delete(struct call *c);
+void api_status(struct call *c);
+void api_poll(struct call *c);
+void api_heartbeat(struct call *c);
+void api_task_success(struct call *c);
+void api_task_failure(struct call *c);
+
+/* worker_api.c */
+void polls_cancel(struct conn *c);                 /* the connection is gone */
+void polls_answer_all(struct front *f);            /* drain: whatever they have */
+void front_dispatch_init(struct front *f);         /* fills dispatch_handler */
+void recover_start(struct front *f, bool confirm); /* scans open tasks of held lanes */
+
+#endif

@@ -1,0 +1,90 @@
+/* What travels between the front (net, dispatch) and the turn loops: items and reports.
+ *
+ *   front ──item──▶ shard ──(folded into a turn, committed)──▶ report ──▶ front ──item.done──▶ answer
+ *
+ * An item is one fact or one question about one execution; it is lent to the shard until "done" runs
+ * on the front loop. A report is what a durable batch of turns lets out: outcomes of items, new
+ * tasks, closed tasks. Nothing leaves before its turn is durable (INV 4). */
+#ifndef CARILLON_ENGINE_ITEM_H
+#define CARILLON_ENGINE_ITEM_H
+
+#include "base/list.h"
+#include "base/loop.h"
+#include "engine/core/core.h"
+#include "scheduler/dispatch.h"
+
+enum item_type {
+    ITEM_START,      /* fact: the first of a new execution */
+    ITEM_FACT,       /* fact: any other */
+    ITEM_DESCRIBE,   /* question: answered from the last durable state */
+    ITEM_WATCH,      /* question: answered when the execution has ended, or at "until" */
+    ITEM_TASK_INPUT, /* question: the input of an open task (token in fact.token) */
+    ITEM_TOUCH,      /* somebody else committed a turn: load again, arm what is open */
+};
+
+/* What an item that starts an execution brings along; borrowed for the item's life. */
+struct item_start {
+    struct exec_ident ident;
+    struct def *def; /* a reference, taken over by the shard */
+    uint32_t tenant;
+    uint32_t life; /* incarnations the front had seen when it chose the definition */
+    uint64_t digest;
+};
+
+/* Answer to DESCRIBE and WATCH; texts live in the item's arena. */
+struct item_view {
+    enum exec_status status;
+    struct str workflow, name, input, output, error, cause;
+    struct wall started_at, closed_at;
+    uint32_t event_count;
+    uint64_t revision;
+};
+
+struct shard;
+
+struct item {
+    struct loop_task task; /* carries it between loops */
+    struct shard *shard;   /* where it was submitted */
+    struct list link;      /* on the shard: waiting or in a turn; in a report */
+    enum item_type type;
+    struct exec_id exec;
+    struct fact fact;
+    struct item_start *start;
+    struct mono until;       /* WATCH */
+    struct heap_node expiry; /* WATCH, on the shard */
+    struct timer_row timer;  /* FACT_TIMER: the row that fired */
+    uint8_t tries;           /* turns that took it and did not commit */
+    uint64_t doubt;          /* id of the last such turn: it may have committed after all */
+    /* out */
+    enum err err;
+    struct str detail; /* in the arena; why, for people; may be empty */
+    struct item_view view;
+    struct dispatch_task input;    /* TASK_INPUT: found when err is ERR_OK */
+    struct wall at;                /* the store's time of the turn that folded it */
+    struct arena arena;            /* outputs; initialised by item_init, freed by item_fini */
+    void (*done)(struct item *it); /* on the front loop; NULL: the shard frees the item itself */
+    void *owner;
+};
+
+void item_init(struct item *it, enum item_type type, const struct exec_id *exec,
+               void (*done)(struct item *), void *owner);
+void item_fini(struct item *it);
+
+/* From a shard to the front; embedded in a batch or made for one execution. */
+struct front;
+struct report {
+    struct loop_task task;
+    struct front *to;
+    struct loop *home; /* the shard's loop, where "release" runs */
+    struct loop_task release;
+    struct list items; /* item.link; err is set */
+    struct report_turn {
+        struct dispatch_task *tasks_new;
+        uint32_t tasks_new_len;
+        struct task_token *tasks_done;
+        uint32_t tasks_done_len;
+    } * turns;
+    uint32_t turns_len;
+};
+
+#endif

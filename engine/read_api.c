@@ -1,0 +1,331 @@
+/* Lists and histories, straight from the store. See front.h. */
+#include "base/prelude.h"
+
+#include "engine/engine_internal.h"
+
+LOG_MODULE("read_api");
+
+static uint32_t limit_of(uint32_t asked)
+{
+    return asked == 0 ? 100 : MIN(asked, (uint32_t)MSG_ROWS_MAX);
+}
+
+/* ---- executions ---- */
+
+struct list_call {
+    struct call *call;
+    struct store_list req;
+};
+
+/* "microseconds.execution id" of the last row. */
+static enum err cursor_parse(struct str s, struct wall *at, struct exec_id *id)
+{
+    const char *dot = s.size == 0 ? NULL : memchr(s.p, '.', s.size);
+    if (dot == NULL) {
+        return ERR_INVALID;
+    }
+    size_t n = (size_t)(dot - s.p);
+    enum err e = str_to_i64((struct str){s.p, n}, &at->us);
+    return e != ERR_OK ? e : exec_id_parse(str_sub(s, n + 1, s.size), id);
+}
+
+static struct str cursor_format(struct arena *a, const struct exec_row *row)
+{
+    char id[EXEC_ID_TEXT + 1];
+    exec_id_format(&row->exec, id);
+    return str_of(arena_printf(a, "%" PRId64 ".%s", row->started_at.us, id));
+}
+
+static void list_done(struct store_req *r)
+{
+    struct list_call *l =
+        CONTAINER_OF(CONTAINER_OF(r, struct store_list, req), struct list_call, req);
+    struct call *c = l->call;
+    struct arena *a = &c->frame->arena;
+    if (r->err != ERR_OK) {
+        call_error(c, r->err, "%s", r->detail.text);
+        return;
+    }
+    uint32_t n = l->req.rows_len;
+    struct msg_list_row *rows = ARENA_ARRAY(a, struct msg_list_row, n);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct exec_row *row = &l->req.rows[i];
+        char *id = arena_alloc(a, EXEC_ID_TEXT + 1);
+        exec_id_format(&row->exec, id);
+        rows[i] = (struct msg_list_row){.execution = {id, EXEC_ID_TEXT},
+                                        .workflow = row->workflow,
+                                        .name = row->name,
+                                        .status = row->status,
+                                        .started_at_ms = row->started_at.us / US_PER_MS,
+                                        .closed_at_ms = row->closed_at.us / US_PER_MS};
+    }
+    struct msg m = {.type = MSG_LIST_OK};
+    m.u.list_ok.rows = rows;
+    m.u.list_ok.rows_len = n;
+    if (n == l->req.limit) {
+        m.u.list_ok.cursor = cursor_format(a, &l->req.rows[n - 1]);
+    }
+    call_answer(c, &m);
+}
+
+void api_list(struct call *c)
+{
+    const struct msg_list *in = &c->msg.u.list;
+    struct list_call *l = ARENA_NEW(&c->frame->arena, struct list_call);
+    l->call = c;
+    l->req = (struct store_list){.req = {.op = STORE_LIST,
+                                         .loop = c->frame->front->loop,
+                                         .done = list_done,
+                                         .arena = call_arena(c)},
+                                 .tenant = c->frame->conn->tenant,
+                                 .workflow = in->workflow,
+                                 .status = (uint8_t)in->status,
+                                 .limit = limit_of(in->limit)};
+    if (in->cursor.size > 0 &&
+        cursor_parse(in->cursor, &l->req.before, &l->req.before_exec) != ERR_OK) {
+        call_error(c, ERR_INVALID, "cursor was not made by this service");
+        return;
+    }
+    store_submit(c->frame->front->store, &l->req.req);
+}
+
+/* ---- history: rows are folded from the first on; the page asked for is kept ---- */
+
+enum { HISTORY_PAGE = 200 };
+
+struct history {
+    struct call *call;
+    struct history_sink sink;
+    struct store_load load; /* who it is */
+    struct store_history req;
+    struct exec_id id;
+    struct defs_wait wait;
+    struct def *def;
+    struct exec *x;
+    struct arena page;  /* of the rows */
+    uint32_t from, to;  /* events kept: from <= id < to */
+    struct str *events; /* owned, and each text */
+    uint32_t len;
+    uint32_t first; /* those before it were let go: backwards, the newest are kept */
+    size_t bytes;
+};
+
+enum { HISTORY_BYTES_MAX = 4 << 20 }; /* of one answer; more goes to the next page */
+
+static void history_end(struct history *h)
+{
+    for (uint32_t i = 0; i < h->len; i++) {
+        mem_free((void *)(uintptr_t)h->events[i].p);
+    }
+    mem_free(h->events);
+    exec_free(h->x);
+    def_unref(h->def);
+    arena_fini(&h->page);
+}
+
+static void history_event(struct history_sink *sink, const struct history_event *e)
+{
+    struct history *h = CONTAINER_OF(sink, struct history, sink);
+    bool reverse = h->call->msg.u.history.reverse;
+    if (e->id < h->from || e->id >= h->to || (!reverse && h->bytes > HISTORY_BYTES_MAX)) {
+        return;
+    }
+    char at[WALL_TEXT_SIZE];
+    wall_format(e->at, 3, at);
+    struct buf b;
+    buf_init(&b, 0);
+    buf_printf(&b, "{\"timestamp\":\"%s\",\"type\":\"%s\",\"id\":%u,\"previousEventId\":%u", at,
+               e->type, e->id, e->previous_id);
+    if (e->scope.size > 0) {
+        buf_puts(&b, ",\"scope\":");
+        json_write_string(&b, e->scope);
+    }
+    if (e->details != NULL) {
+        buf_puts(&b, ",\"details\":");
+        json_write(&b, e->details);
+    }
+    buf_putc(&b, '}');
+    char *text = mem_alloc(b.size + 1);
+    memcpy(text, b.p, b.size);
+    h->events[h->len++] = (struct str){text, b.size};
+    h->bytes += b.size;
+    buf_fini(&b);
+    while (reverse && h->bytes > HISTORY_BYTES_MAX && h->len - h->first > 1) {
+        struct str *oldest = &h->events[h->first++];
+        h->bytes -= oldest->size;
+        mem_free((void *)(uintptr_t)oldest->p);
+        *oldest = STR_NONE;
+    }
+}
+
+static void history_answer(struct history *h)
+{
+    struct call *c = h->call;
+    const struct msg_history *in = &c->msg.u.history;
+    uint32_t total = exec_event_count(h->x);
+    struct msg m = {.type = MSG_HISTORY_OK};
+    if (in->reverse) {
+        uint32_t lo = h->first, hi = h->len;
+        while (lo + 1 < hi) {
+            struct str t = h->events[lo];
+            h->events[lo++] = h->events[--hi];
+            h->events[hi] = t;
+        }
+        uint32_t oldest = h->from + h->first;
+        m.u.history_ok.last = oldest > 1 ? oldest : 0;
+    } else {
+        uint32_t last = h->from + h->len - 1;
+        m.u.history_ok.last = h->len > 0 && last < total ? last : 0;
+    }
+    m.u.history_ok.events = h->events + h->first;
+    m.u.history_ok.events_len = h->len - h->first;
+    struct history own = *h; /* it lies in the frame, which the answer frees */
+    call_answer(c, &m);
+    history_end(&own);
+}
+
+static void history_next(struct history *h);
+
+static void history_rows(struct store_req *r)
+{
+    struct history *h =
+        CONTAINER_OF(CONTAINER_OF(r, struct store_history, req), struct history, req);
+    struct err_detail d = {0};
+    enum err e = r->err;
+    for (uint32_t i = 0; e == ERR_OK && i < h->req.rows_len; i++) {
+        const struct history_row *row = &h->req.rows[i];
+        bool wanted = row->first_event < h->to && row->first_event + row->event_count > h->from;
+        e = exec_apply_row(h->x, row->seq, row->at, row->body, wanted ? &h->sink : NULL, &d);
+    }
+    if (e != ERR_OK) {
+        history_end(h);
+        call_error(h->call, e, "%s", r->err != ERR_OK ? r->detail.text : d.text);
+    } else if (h->req.rows_len < HISTORY_PAGE || exec_event_count(h->x) >= h->to) {
+        /* The event after the page is known, or that there is none. */
+        history_answer(h);
+    } else {
+        history_next(h);
+    }
+}
+
+static void history_next(struct history *h)
+{
+    arena_reset(&h->page, 1u << 20);
+    h->req = (struct store_history){.req = {.op = STORE_HISTORY,
+                                            .loop = h->call->frame->front->loop,
+                                            .done = history_rows,
+                                            .arena = &h->page},
+                                    .exec = h->id,
+                                    .from_seq = exec_seq(h->x) + 1,
+                                    .limit = HISTORY_PAGE};
+    store_submit(h->call->frame->front->store, &h->req.req);
+}
+
+static void history_defined(struct defs_wait *w, struct def *def, const struct definition_row *row,
+                            enum err e)
+{
+    (void)row;
+    struct history *h = CONTAINER_OF(w, struct history, wait);
+    struct call *c = h->call;
+    if (def == NULL) {
+        history_end(h);
+        call_error(c, e, "%s", "");
+        return;
+    }
+    const struct exec_row *x = h->load.rows;
+    h->def = def_ref(def);
+    h->x = exec_new(&(struct exec_ident){.id = x->exec,
+                                         .workflow = x->workflow,
+                                         .name = x->name,
+                                         .started_at = x->started_at,
+                                         .def_revision = x->revision},
+                    def);
+    history_next(h);
+}
+
+/* Which events a page holds; backwards it needs the count, which the newest row tells. */
+static void history_window(struct history *h, uint32_t total)
+{
+    const struct msg_history *in = &h->call->msg.u.history;
+    uint32_t limit = limit_of(in->limit);
+    if (!in->reverse) {
+        h->from = in->after_event + 1;
+        h->to = h->from + limit;
+        return;
+    }
+    h->to = in->after_event == 0 ? total + 1 : MIN(in->after_event, total + 1);
+    h->from = h->to > limit ? h->to - limit : 1;
+}
+
+/* "rows": up to the newest one, when it is known. */
+static void history_begin(struct history *h, const struct history_row *rows, uint32_t len)
+{
+    struct call *c = h->call;
+    uint32_t total = len == 0 ? 0 : rows[len - 1].first_event + rows[len - 1].event_count - 1;
+    history_window(h, total);
+    h->events = MEM_ARRAY(struct str, limit_of(c->msg.u.history.limit) + 1);
+    h->wait.done = history_defined;
+    defs_get(c->frame->front->defs, h->load.rows->revision, &h->wait);
+}
+
+/* The state is a snapshot without later rows: the newest row is asked for. */
+static void history_newest(struct store_req *r)
+{
+    struct history *h =
+        CONTAINER_OF(CONTAINER_OF(r, struct store_history, req), struct history, req);
+    struct call *c = h->call;
+    if (r->err != ERR_OK) {
+        history_end(h);
+        call_error(c, r->err, "%s", r->detail.text);
+        return;
+    }
+    history_begin(h, h->req.rows, h->req.rows_len);
+}
+
+static void history_loaded(struct store_req *r)
+{
+    struct history *h = CONTAINER_OF(CONTAINER_OF(r, struct store_load, req), struct history, load);
+    struct call *c = h->call;
+    if (r->err != ERR_OK || !h->load.rows->found) {
+        history_end(h);
+        call_error(c, r->err != ERR_OK ? r->err : ERR_NO_EXECUTION, "%s", r->detail.text);
+        return;
+    }
+    const struct exec_row *x = h->load.rows;
+    if (x->rows_len > 0 || !c->msg.u.history.reverse) {
+        history_begin(h, x->rows, x->rows_len);
+        return;
+    }
+    h->req = (struct store_history){.req = {.op = STORE_HISTORY,
+                                            .loop = c->frame->front->loop,
+                                            .done = history_newest,
+                                            .arena = &h->page},
+                                    .exec = h->id,
+                                    .from_seq = x->seq,
+                                    .limit = 1};
+    store_submit(c->frame->front->store, &h->req.req);
+}
+
+void api_history(struct call *c)
+{
+    const struct msg_history *in = &c->msg.u.history;
+    struct history *h = ARENA_NEW(&c->frame->arena, struct history);
+    h->call = c;
+    h->sink.event = history_event;
+    if (exec_id_parse(in->execution, &h->id) != ERR_OK) {
+        call_error(c, ERR_INVALID, "\"%.*s\" is not an execution id", STR_ARG(in->execution));
+        return;
+    }
+    if (exec_id_tenant(&h->id) != c->frame->conn->tenant) {
+        call_error(c, ERR_NO_EXECUTION, "%s", "");
+        return;
+    }
+    arena_init(&h->page, 0);
+    h->load = (struct store_load){.req = {.op = STORE_LOAD,
+                                          .loop = c->frame->front->loop,
+                                          .done = history_loaded,
+                                          .arena = call_arena(c)},
+                                  .ids = &h->id,
+                                  .ids_len = 1};
+    store_submit(c->frame->front->store, &h->load.req);
+}

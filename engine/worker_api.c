@@ -1,0 +1,468 @@
+/* What workers ask: polls with outcomes, heartbeats, outcomes by token; and what dispatch asks of the
+ * engine. See front.h.
+ *
+ * A POLL with outcomes: each outcome becomes an item; when the last is decided (durably), the poll is
+ * registered as "closing", and the flush at the end of that very report answers it with the tasks the
+ * same turns made: one round trip per step. A POLL without outcomes is a long poll. */
+#include "base/prelude.h"
+
+#include "engine/engine_internal.h"
+
+LOG_MODULE("worker_api");
+
+enum {
+    POLL_FRAME_SIZE = 64, /* bytes of a POLL_OK without acks and tasks, and more */
+    ACK_SIZE_MAX = 5,
+};
+
+struct outcome {
+    struct item item;
+    struct poll *poll;
+    uint32_t index;
+};
+
+struct poll {
+    struct call *call;
+    struct list link; /* in conn.polls while registered */
+    struct dispatch_poll dispatch;
+    uint32_t undecided;
+    uint32_t *acks;
+};
+
+/* How many of the tasks fit the answer: the frame has a limit. The others go back, to be granted again. */
+static uint32_t poll_fits(struct poll *p, const struct msg_task *tasks, uint32_t len)
+{
+    struct call *c = p->call;
+    struct front *f = c->frame->front;
+    size_t used = msg_writer_size(&c->frame->writer) + POLL_FRAME_SIZE +
+                  c->msg.u.poll.completions_len * (size_t)ACK_SIZE_MAX;
+    uint32_t n = 0;
+    while (n < len && used + msg_task_size_max(&tasks[n]) <= MESSAGE_SIZE_MAX) {
+        used += msg_task_size_max(&tasks[n++]);
+    }
+    for (uint32_t i = len; i > n; i--) { /* the last first: each goes to the front of its queue */
+        dispatch_give_back(f->dispatch, c->frame->conn->session, &tasks[i - 1].token);
+    }
+    if (n < len) {
+        front_flush_later(f);
+    }
+    return n;
+}
+
+static void poll_answer(struct poll *p, struct dtask **granted, uint32_t len)
+{
+    struct call *c = p->call;
+    struct arena *a = &c->frame->arena;
+    const struct msg_poll *in = &c->msg.u.poll;
+    struct msg_task *tasks = ARENA_ARRAY(a, struct msg_task, len);
+    for (uint32_t i = 0; i < len; i++) {
+        const struct dispatch_task *t = &granted[i]->t;
+        char *id = arena_alloc(a, EXEC_ID_TEXT + 1);
+        exec_id_format(&t->token.ref.exec, id);
+        tasks[i] = (struct msg_task){.token = t->token,
+                                     .queue = t->queue,
+                                     .workflow = t->workflow,
+                                     .name = t->execution_name,
+                                     .execution = {id, EXEC_ID_TEXT},
+                                     .state = t->state,
+                                     .attempt = t->token.ref.attempt,
+                                     .input = t->input,
+                                     .timeout_at_ms = t->timeout_at.us / US_PER_MS,
+                                     .heartbeat_ms = t->heartbeat_us / US_PER_MS};
+    }
+    struct msg m = {.type = MSG_POLL_OK};
+    m.u.poll_ok.acks = p->acks;
+    m.u.poll_ok.acks_len = in->completions_len;
+    m.u.poll_ok.tasks = tasks;
+    m.u.poll_ok.tasks_len = poll_fits(p, tasks, len);
+    call_answer(c, &m);
+}
+
+static void poll_answered(struct dispatch_poll *d, struct dtask **granted, uint32_t len)
+{
+    struct poll *p = CONTAINER_OF(d, struct poll, dispatch);
+    list_remove(&p->link);
+    p->call->frame->front->parked--;
+    poll_answer(p, granted, len);
+}
+
+/* Asks dispatch for work, or answers at once when none is wanted. */
+static void poll_register(struct poll *p, bool closing)
+{
+    struct call *c = p->call;
+    struct front *f = c->frame->front;
+    struct conn *conn = c->frame->conn;
+    const struct msg_poll *in = &c->msg.u.poll;
+    if (conn->closed) {
+        call_drop(c);
+        return;
+    }
+    if (conn->session == NULL || in->capacity == 0 || in->queues_len == 0 || f->going_away ||
+        f->state != OWNER_ACTIVE) {
+        poll_answer(p, NULL, 0);
+        return;
+    }
+    p->dispatch.session = conn->session;
+    p->dispatch.capacity = in->capacity;
+    p->dispatch.closing = closing;
+    p->dispatch.answer = poll_answered;
+    list_push_back(&conn->polls, &p->link);
+    f->parked++;
+    struct mono until = {loop_now(f->loop).us + (int64_t)in->wait_ms * US_PER_MS};
+    dispatch_poll(f->dispatch, &p->dispatch, in->queues,
+                  MIN(in->queues_len, (uint32_t)DISPATCH_POLL_QUEUES_MAX), until);
+}
+
+/* Closed for good, whoever closed it: no worker needs this task any more. */
+static bool attempt_over(enum err e)
+{
+    return e == ERR_OK || e == ERR_STALE || e == ERR_STOPPED || e == ERR_NO_EXECUTION;
+}
+
+static uint32_t outcome_code(enum err e)
+{
+    return (uint32_t)(e == ERR_NO_EXECUTION ? ERR_STALE : e);
+}
+
+static void outcome_done(struct item *it)
+{
+    struct outcome *o = CONTAINER_OF(it, struct outcome, item);
+    struct poll *p = o->poll;
+    struct front *f = p->call->frame->front;
+    if (attempt_over(it->err)) {
+        dispatch_forget(f->dispatch, &it->fact.token);
+    }
+    p->acks[o->index] = outcome_code(it->err);
+    item_fini(it);
+    if (--p->undecided == 0) {
+        poll_register(p, true);
+        /* Items that end outside of a report have no flush behind them. */
+        front_flush_later(f);
+    }
+}
+
+static void fact_fill(struct fact *fact, const struct task_token *token, bool failed,
+                      struct str output, struct str error, struct str cause, struct str worker)
+{
+    *fact = (struct fact){.type = failed ? FACT_TASK_FAILED : FACT_TASK_SUCCEEDED,
+                          .token = *token,
+                          .worker = worker};
+    if (failed) {
+        fact->error = error;
+        fact->cause = cause;
+    } else {
+        fact->payload = output.size == 0 ? STR("{}") : output;
+    }
+}
+
+static void outcomes_submit(struct poll *p)
+{
+    struct call *c = p->call;
+    struct front *f = c->frame->front;
+    const struct msg_poll *in = &c->msg.u.poll;
+    struct outcome *v = ARENA_ARRAY(&c->frame->arena, struct outcome, in->completions_len);
+    p->undecided = in->completions_len;
+    for (uint32_t i = 0; i < in->completions_len; i++) {
+        const struct msg_completion *m = &in->completions[i];
+        struct outcome *o = &v[i];
+        o->poll = p;
+        o->index = i;
+        item_init(&o->item, ITEM_FACT, &m->token.ref.exec, outcome_done, NULL);
+        fact_fill(&o->item.fact, &m->token, m->status == MSG_COMPLETION_FAILURE, m->output,
+                  m->error, m->cause, c->frame->conn->name);
+        if (exec_id_tenant(&m->token.ref.exec) != c->frame->conn->tenant ||
+            exec_id_shard(&m->token.ref.exec) != f->lanes.shard) {
+            o->item.err = ERR_STALE;
+            p->acks[i] = ERR_STALE;
+            p->undecided--;
+            continue;
+        }
+        shard_submit(front_shard(f, &o->item.exec), &o->item);
+    }
+    if (p->undecided == 0) {
+        poll_register(p, true);
+    }
+}
+
+void api_poll(struct call *c)
+{
+    struct front *f = c->frame->front;
+    const struct msg_poll *in = &c->msg.u.poll;
+    if (in->queues_len > DISPATCH_POLL_QUEUES_MAX) {
+        call_error(c, ERR_LIMIT, "a poll names at most %d queues", DISPATCH_POLL_QUEUES_MAX);
+        return;
+    }
+    struct poll *p = ARENA_NEW(&c->frame->arena, struct poll);
+    p->call = c;
+    list_init(&p->link);
+    p->acks = ARENA_ARRAY(&c->frame->arena, uint32_t, in->completions_len);
+    for (uint32_t i = 0; i < in->dropped_len; i++) {
+        dispatch_give_back(f->dispatch, c->frame->conn->session, &in->dropped[i]);
+    }
+    if (in->completions_len > 0) {
+        outcomes_submit(p);
+    } else {
+        poll_register(p, in->wait_ms == 0);
+    }
+}
+
+void polls_cancel(struct conn *conn)
+{
+    LIST_FOREACH_SAFE(l, &conn->polls)
+    {
+        struct poll *p = LIST_ENTRY(l, struct poll, link);
+        list_remove(l);
+        p->call->frame->front->parked--;
+        dispatch_poll_cancel(p->call->frame->front->dispatch, &p->dispatch);
+        call_drop(p->call);
+    }
+}
+
+void polls_answer_all(struct front *f)
+{
+    LIST_FOREACH(it, &f->conns.order)
+    {
+        struct conn *conn = MAP_ORDER_ENTRY(it, struct conn, node);
+        LIST_FOREACH_SAFE(l, &conn->polls)
+        {
+            struct poll *p = LIST_ENTRY(l, struct poll, link);
+            list_remove(l);
+            f->parked--;
+            dispatch_poll_cancel(f->dispatch, &p->dispatch);
+            poll_answer(p, NULL, 0);
+        }
+    }
+}
+
+/* ---- heartbeats, outcomes by token ---- */
+
+void api_heartbeat(struct call *c)
+{
+    const struct msg_heartbeat *in = &c->msg.u.heartbeat;
+    uint32_t *codes = ARENA_ARRAY(&c->frame->arena, uint32_t, in->tokens_len);
+    for (uint32_t i = 0; i < in->tokens_len; i++) {
+        codes[i] = exec_id_tenant(&in->tokens[i].ref.exec) == c->frame->conn->tenant
+                       ? (uint32_t)dispatch_heartbeat(c->frame->front->dispatch, &in->tokens[i])
+                       : (uint32_t)ERR_STALE;
+    }
+    struct msg m = {.type = MSG_HEARTBEAT_OK};
+    m.u.heartbeat_ok.codes = codes;
+    m.u.heartbeat_ok.codes_len = in->tokens_len;
+    call_answer(c, &m);
+}
+
+static void by_token_done(struct item *it)
+{
+    struct call *c = it->owner;
+    enum err e = it->err;
+    char detail[ERR_DETAIL_SIZE];
+    (void)snprintf(detail, sizeof(detail), "%.*s", STR_ARG(it->detail));
+    if (attempt_over(e)) {
+        dispatch_forget(c->frame->front->dispatch, &it->fact.token);
+    }
+    item_fini(it);
+    if (e == ERR_OK) {
+        call_answer(c, &(struct msg){.type = MSG_TASK_OK});
+    } else {
+        call_error(c, (enum err)outcome_code(e), "%s", detail);
+    }
+}
+
+static void by_token(struct call *c, const struct task_token *token, bool failed, struct str output,
+                     struct str error, struct str cause)
+{
+    if (exec_id_tenant(&token->ref.exec) != c->frame->conn->tenant ||
+        exec_id_shard(&token->ref.exec) != c->frame->front->lanes.shard) {
+        call_error(c, ERR_STALE, "%s", "");
+        return;
+    }
+    item_init(&c->item, ITEM_FACT, &token->ref.exec, by_token_done, c);
+    fact_fill(&c->item.fact, token, failed, output, error, cause, c->frame->conn->name);
+    shard_submit(front_shard(c->frame->front, &c->item.exec), &c->item);
+}
+
+void api_task_success(struct call *c)
+{
+    const struct msg_task_success *in = &c->msg.u.task_success;
+    by_token(c, &in->token, false, in->output, STR_NONE, STR_NONE);
+}
+
+void api_task_failure(struct call *c)
+{
+    const struct msg_task_failure *in = &c->msg.u.task_failure;
+    by_token(c, &in->token, true, STR_NONE, in->error, in->cause);
+}
+
+/* ---- what dispatch asks ---- */
+
+/* An item that belongs to nobody's request. */
+struct own_item {
+    struct item item;
+    struct front *front;
+};
+
+static struct own_item *own_item_new(struct front *f, enum item_type type,
+                                     const struct task_token *t, void (*done)(struct item *))
+{
+    struct own_item *o = MEM_NEW(struct own_item);
+    o->front = f;
+    item_init(&o->item, type, &t->ref.exec, done, NULL);
+    o->item.fact.token = *t;
+    f->requests++;
+    return o;
+}
+
+static void own_item_free(struct own_item *o)
+{
+    o->front->requests--;
+    item_fini(&o->item);
+    mem_free(o);
+}
+
+static void timed_out_done(struct item *it)
+{
+    struct own_item *o = CONTAINER_OF(it, struct own_item, item);
+    if (attempt_over(it->err)) {
+        dispatch_forget(o->front->dispatch, &it->fact.token);
+    } else {
+        /* Not decided: the deadline stands, and is looked at again. */
+        dispatch_deadline_again(o->front->dispatch, &it->fact.token);
+    }
+    front_flush_later(o->front);
+    own_item_free(o);
+}
+
+static void timed_out(struct dispatch_handler *h, const struct dtask *t, bool heartbeat)
+{
+    struct front *f = CONTAINER_OF(h, struct front, dispatch_handler);
+    struct own_item *o = own_item_new(f, ITEM_FACT, &t->t.token, timed_out_done);
+    o->item.fact.type = heartbeat ? FACT_TASK_HEARTBEAT_LOST : FACT_TASK_TIMED_OUT;
+    shard_submit(front_shard(f, &o->item.exec), &o->item);
+}
+
+static void hydrated(struct item *it)
+{
+    struct own_item *o = CONTAINER_OF(it, struct own_item, item);
+    bool gone = it->err != ERR_OK;
+    dispatch_hydrated(o->front->dispatch, &it->fact.token, !gone, &it->input);
+    front_flush_later(o->front);
+    own_item_free(o);
+}
+
+static void hydrate(struct dispatch_handler *h, const struct task_token *tokens, uint32_t len)
+{
+    struct front *f = CONTAINER_OF(h, struct front, dispatch_handler);
+    for (uint32_t i = 0; i < len; i++) {
+        struct own_item *o = own_item_new(f, ITEM_TASK_INPUT, &tokens[i], hydrated);
+        shard_submit(front_shard(f, &o->item.exec), &o->item);
+    }
+}
+
+static void refill(struct dispatch_handler *h)
+{
+    recover_start(CONTAINER_OF(h, struct front, dispatch_handler), false);
+}
+
+void front_dispatch_init(struct front *f)
+{
+    f->dispatch_handler =
+        (struct dispatch_handler){.timed_out = timed_out, .hydrate = hydrate, .refill = refill};
+}
+
+/* ---- open tasks of the store, after a claim or when the queues have room again ---- */
+
+enum {
+    RECOVER_PAGE = 2000,
+    CONFIRM_MAX_US = 10 * US_PER_S,
+    RECOVER_RETRY_US = 200 * US_PER_MS,
+};
+
+struct recovery {
+    struct store_tasks req;
+    struct front *front;
+    struct arena arena;
+    struct task_token after;
+    bool have_after;
+    struct mono confirm_until;
+    struct loop_timer retry;
+    struct lane_ref lanes[LANES_PER_SHARD_MAX];
+};
+
+static void recover_page(struct recovery *r);
+
+static void recover_end(struct recovery *r)
+{
+    r->front->recoveries--;
+    arena_fini(&r->arena);
+    mem_free(r);
+}
+
+static void recover_done(struct store_req *req)
+{
+    struct store_tasks *t = CONTAINER_OF(req, struct store_tasks, req);
+    struct recovery *r = CONTAINER_OF(t, struct recovery, req);
+    struct front *f = r->front;
+    if (req->err != ERR_OK) {
+        /* Fenced: a lane is lost; the others still want their tasks, once we know which are left. */
+        log_warn("open tasks not read, trying again", "error=%s", err_name(req->err));
+        loop_timer_after(f->loop, &r->retry, RECOVER_RETRY_US);
+        return;
+    }
+    for (uint32_t i = 0; i < t->rows_len; i++) {
+        const struct task_row *row = &t->rows[i];
+        if (!lanes_of(&f->lanes, &row->token.ref.exec)->held) {
+            continue;
+        }
+        struct dispatch_task d = {.token = row->token,
+                                  .tenant = exec_id_tenant(&row->token.ref.exec),
+                                  .queue = row->queue,
+                                  .timeout_at = row->timeout_at,
+                                  .heartbeat_us = row->heartbeat_us};
+        dispatch_found(f->dispatch, &d, r->confirm_until);
+    }
+    dispatch_flush(f->dispatch);
+    if (t->rows_len < RECOVER_PAGE) {
+        recover_end(r);
+        return;
+    }
+    r->after = t->rows[t->rows_len - 1].token;
+    r->have_after = true;
+    recover_page(r);
+}
+
+static void recover_again(struct loop_timer *timer)
+{
+    recover_page(CONTAINER_OF(timer, struct recovery, retry));
+}
+
+static void recover_page(struct recovery *r)
+{
+    struct front *f = r->front;
+    uint32_t len = lanes_held(&f->lanes, r->lanes, LANES_PER_SHARD_MAX);
+    if (len == 0 || f->going_away) {
+        recover_end(r);
+        return;
+    }
+    arena_reset(&r->arena, 1u << 20);
+    r->req = (struct store_tasks){
+        .req = {.op = STORE_TASKS, .loop = f->loop, .done = recover_done, .arena = &r->arena},
+        .lanes = r->lanes,
+        .lanes_len = len,
+        .after = r->have_after ? &r->after : NULL,
+        .limit = RECOVER_PAGE};
+    store_submit(f->store, &r->req.req);
+}
+
+void recover_start(struct front *f, bool confirm)
+{
+    struct recovery *r = MEM_NEW(struct recovery);
+    r->front = f;
+    r->retry = (struct loop_timer){.fired = recover_again, .name = "open tasks again"};
+    arena_init(&r->arena, 0);
+    r->confirm_until = loop_now(f->loop);
+    if (confirm) {
+        r->confirm_until.us += MIN((int64_t)CONFIRM_MAX_US, f->engine->c.heartbeat_us);
+    }
+    f->recoveries++;
+    recover_page(r);
+}

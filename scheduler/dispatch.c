@@ -1,0 +1,936 @@
+/* Tasks meet workers: see dispatch.h. */
+#include "base/prelude.h"
+
+#include "scheduler/dispatch.h"
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/trace.h"
+#include "scheduler/metrics.h"
+
+LOG_MODULE("dispatch");
+
+struct dispatch_queue {
+    struct map_node node;
+    uint32_t tenant;
+    struct str name;   /* owned */
+    struct list ready; /* dtask.link */
+    struct list polls; /* dispatch_poll_at.link, oldest first */
+    struct list hot;   /* in dispatch.hot: something to match may be here */
+    size_t ready_len, tasks_len;
+};
+
+struct dispatch_session {
+    struct map_node node;
+    uint64_t instance, conn;
+    uint32_t tenant;
+    struct str name;    /* owned */
+    struct list held;   /* dtask.link */
+    struct list claims; /* held_claim.link */
+    struct heap_node lost_until;
+    bool connected;
+};
+
+/* A session says it holds an attempt that is not known here (yet): after a start or takeover hellos
+ * may come before the table has been read. */
+struct held_claim {
+    struct map_node node;
+    struct list link; /* in dispatch_session.claims */
+    struct task_token token;
+    struct dispatch_session *session;
+};
+
+struct dispatch {
+    struct dispatch_config c;
+    struct map tasks, queues, sessions, claims;
+    struct heap deadlines;      /* dtask.deadline, store time */
+    struct heap poll_deadlines; /* dispatch_poll.deadline, monotonic */
+    struct heap lost;           /* dispatch_session.lost_until, monotonic */
+    struct list confirming;     /* dtask.link, in order of arrival */
+    struct mono confirm_until;
+    struct list answered; /* polls to answer in this flush */
+    struct list hot;      /* queues to match in this flush */
+    struct dtask *borrowed;
+    struct loop_timer timer;
+    size_t bytes, ready, granted, confirming_len, polls;
+    bool overflow;
+};
+
+/* ---- keys ---- */
+
+static uint64_t token_hash(const struct task_token *t)
+{
+    return exec_id_hash(&t->ref.exec) ^ hash_u64(t->ref.seq * 65537 + t->ref.idx);
+}
+
+static bool token_node_eq(const struct map_node *node, const void *key)
+{
+    const struct dtask *t = MAP_ENTRY(node, const struct dtask, node);
+    const struct task_token *k = key;
+    return t->t.token.ref.seq == k->ref.seq && t->t.token.ref.idx == k->ref.idx &&
+           exec_id_eq(&t->t.token.ref.exec, &k->ref.exec);
+}
+
+/* The task at the token's place, whatever the nonce. */
+static struct dtask *task_at(struct dispatch *d, const struct task_token *t)
+{
+    struct map_node *n = map_find(&d->tasks, token_hash(t), t, token_node_eq);
+    return n == NULL ? NULL : MAP_ENTRY(n, struct dtask, node);
+}
+
+struct dtask *dispatch_find(struct dispatch *d, const struct task_token *t)
+{
+    struct dtask *task = task_at(d, t);
+    return task != NULL && task_token_eq(&task->t.token, t) ? task : NULL;
+}
+
+struct queue_key {
+    uint32_t tenant;
+    struct str name;
+};
+
+static bool queue_eq(const struct map_node *node, const void *key)
+{
+    const struct dispatch_queue *q = MAP_ENTRY(node, const struct dispatch_queue, node);
+    const struct queue_key *k = key;
+    return q->tenant == k->tenant && str_eq(q->name, k->name);
+}
+
+static struct str own(struct str s)
+{
+    char *p = mem_alloc(s.size + 1);
+    if (s.size > 0) {
+        memcpy(p, s.p, s.size);
+    }
+    return (struct str){p, s.size};
+}
+
+static struct dispatch_queue *queue_get(struct dispatch *d, uint32_t tenant, struct str name)
+{
+    struct queue_key k = {tenant, name};
+    uint64_t h = hash_bytes(name.p, name.size) ^ hash_u64(tenant);
+    struct map_node *n = map_find(&d->queues, h, &k, queue_eq);
+    if (n != NULL) {
+        return MAP_ENTRY(n, struct dispatch_queue, node);
+    }
+    struct dispatch_queue *q = MEM_NEW(struct dispatch_queue);
+    q->tenant = tenant;
+    q->name = own(name);
+    list_init(&q->ready);
+    list_init(&q->polls);
+    list_init(&q->hot);
+    map_insert(&d->queues, &q->node, h);
+    return q;
+}
+
+static void queue_hot(struct dispatch *d, struct dispatch_queue *q)
+{
+    if (!list_linked(&q->hot)) {
+        list_push_back(&d->hot, &q->hot);
+    }
+}
+
+/* A queue that nobody waits at and that has no task is forgotten: names come from outside. */
+static void queue_put(struct dispatch *d, struct dispatch_queue *q)
+{
+    if (q->tasks_len == 0 && list_empty(&q->polls)) {
+        list_remove(&q->hot);
+        map_remove(&d->queues, &q->node);
+        mem_free((void *)(uintptr_t)q->name.p);
+        mem_free(q);
+    }
+}
+
+/* ---- the one loop timer: earliest of all deadlines ---- */
+
+static void timer_set(struct dispatch *d)
+{
+    int64_t due = INT64_MAX;
+    struct heap_node *n = heap_min(&d->deadlines);
+    if (n != NULL && d->c.clock->set) {
+        due = MIN(due, storeclock_mono(d->c.clock, (struct wall){n->key}).us);
+    }
+    n = heap_min(&d->poll_deadlines);
+    if (n != NULL) {
+        due = MIN(due, n->key);
+    }
+    n = heap_min(&d->lost);
+    if (n != NULL) {
+        due = MIN(due, n->key);
+    }
+    if (!list_empty(&d->confirming)) {
+        due = MIN(due, d->confirm_until.us);
+    }
+    if (due == INT64_MAX) {
+        loop_timer_stop(&d->timer);
+    } else {
+        loop_timer_start(d->c.loop, &d->timer, (struct mono){due});
+    }
+}
+
+/* ---- states of a task ---- */
+
+static void deadline_set(struct dispatch *d, struct dtask *t)
+{
+    heap_remove(&d->deadlines, &t->deadline);
+    int64_t due = INT64_MAX;
+    if (t->t.timeout_at.us != 0) {
+        due = t->t.timeout_at.us;
+    }
+    if (t->heartbeat_due.us != 0) {
+        due = MIN(due, t->heartbeat_due.us);
+    }
+    if (due != INT64_MAX) {
+        heap_insert(&d->deadlines, &t->deadline, due);
+    }
+}
+
+static void heartbeat_restart(struct dispatch *d, struct dtask *t)
+{
+    if (t->t.heartbeat_us > 0 && d->c.clock->set) {
+        t->heartbeat_due = storeclock_now(d->c.clock, loop_now(d->c.loop));
+        t->heartbeat_due.us += t->t.heartbeat_us;
+        deadline_set(d, t);
+    }
+}
+
+/* Out of whatever list and count it is in. */
+static void unlink_task(struct dispatch *d, struct dtask *t)
+{
+    list_remove(&t->link);
+    switch (t->state) {
+    case DTASK_CONFIRMING:
+        d->confirming_len--;
+        break;
+    case DTASK_READY:
+    case DTASK_HYDRATING:
+        d->ready--;
+        t->queue->ready_len--;
+        break;
+    case DTASK_GRANTED:
+        d->granted--;
+        t->session = NULL;
+        break;
+    }
+}
+
+static void make_ready(struct dispatch *d, struct dtask *t, bool front)
+{
+    t->state = DTASK_READY;
+    t->heartbeat_due.us = 0;
+    d->ready++;
+    t->queue->ready_len++;
+    if (front) {
+        list_push_front(&t->queue->ready, &t->link);
+    } else {
+        list_push_back(&t->queue->ready, &t->link);
+    }
+    queue_hot(d, t->queue);
+    deadline_set(d, t);
+}
+
+static void make_granted(struct dispatch *d, struct dtask *t, struct dispatch_session *s)
+{
+    t->state = DTASK_GRANTED;
+    t->session = s;
+    d->granted++;
+    list_push_back(&s->held, &t->link);
+    heartbeat_restart(d, t);
+}
+
+static void forget_borrowed(struct dispatch *d, struct dtask *t)
+{
+    for (struct dtask **p = &d->borrowed; *p != NULL; p = &(*p)->borrowed_next) {
+        if (*p == t) {
+            *p = t->borrowed_next;
+            return;
+        }
+    }
+}
+
+static void free_task(struct dispatch *d, struct dtask *t)
+{
+    unlink_task(d, t);
+    heap_remove(&d->deadlines, &t->deadline);
+    map_remove(&d->tasks, &t->node);
+    if (t->blob == NULL) {
+        forget_borrowed(d, t);
+    }
+    d->bytes -= t->blob_size;
+    mem_free(t->blob);
+    struct dispatch_queue *q = t->queue;
+    q->tasks_len--;
+    mem_free(t);
+    queue_put(d, q);
+}
+
+/* Texts move into one block owned by the task. */
+static void own_texts(struct dispatch *d, struct dtask *t)
+{
+    struct str *texts[] = {&t->t.queue, &t->t.workflow, &t->t.execution_name, &t->t.state,
+                           &t->t.input};
+    size_t size = 1;
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        size += texts[i]->size;
+    }
+    char *blob = mem_alloc(size);
+    char *p = blob;
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        if (texts[i]->size > 0) {
+            memcpy(p, texts[i]->p, texts[i]->size);
+        }
+        texts[i]->p = p;
+        p += texts[i]->size;
+    }
+    d->bytes += size - t->blob_size;
+    mem_free(t->blob);
+    t->blob = blob;
+    t->blob_size = size;
+}
+
+static struct dtask *task_new(struct dispatch *d, const struct dispatch_task *in)
+{
+    struct dtask *t = MEM_NEW(struct dtask);
+    t->t = *in;
+    t->queue = queue_get(d, in->tenant, in->queue);
+    t->queue->tasks_len++;
+    map_insert(&d->tasks, &t->node, token_hash(&in->token));
+    return t;
+}
+
+static bool full(const struct dispatch *d)
+{
+    return map_len(&d->tasks) >= d->c.tasks_max || d->bytes >= DISPATCH_BYTES_MAX;
+}
+
+void dispatch_add(struct dispatch *d, const struct dispatch_task *in)
+{
+    LOOP_OWNED(d->c.loop);
+    if (task_at(d, &in->token) != NULL) {
+        return;
+    }
+    /* Without deadlines of its own a task may stay in the store until there is room. */
+    if (full(d) && in->timeout_at.us == 0) {
+        d->overflow = true;
+        metric_add(&metric_tasks_overflowed, 1);
+        return;
+    }
+    struct dtask *t = task_new(d, in);
+    t->borrowed_next = d->borrowed;
+    d->borrowed = t;
+    make_ready(d, t, false);
+}
+
+static bool claim_node_eq(const struct map_node *node, const void *key)
+{
+    return task_token_eq(&MAP_ENTRY(node, const struct held_claim, node)->token, key);
+}
+
+static struct held_claim *claim_find(struct dispatch *d, const struct task_token *t)
+{
+    struct map_node *n = map_find(&d->claims, token_hash(t), t, claim_node_eq);
+    return n == NULL ? NULL : MAP_ENTRY(n, struct held_claim, node);
+}
+
+static void claim_drop(struct dispatch *d, struct held_claim *c)
+{
+    map_remove(&d->claims, &c->node);
+    list_remove(&c->link);
+    mem_free(c);
+}
+
+static void claim_add(struct dispatch *d, struct dispatch_session *s, const struct task_token *t)
+{
+    if (claim_find(d, t) != NULL || map_len(&d->claims) >= d->c.tasks_max) {
+        return;
+    }
+    struct held_claim *c = MEM_NEW(struct held_claim);
+    c->token = *t;
+    c->session = s;
+    list_push_back(&s->claims, &c->link);
+    map_insert(&d->claims, &c->node, token_hash(t));
+}
+
+static void claims_drop_all(struct dispatch *d, struct dispatch_session *s)
+{
+    LIST_FOREACH_SAFE(it, &s->claims)
+    {
+        claim_drop(d, LIST_ENTRY(it, struct held_claim, link));
+    }
+}
+
+void dispatch_found(struct dispatch *d, const struct dispatch_task *in, struct mono confirm_until)
+{
+    LOOP_OWNED(d->c.loop);
+    if (task_at(d, &in->token) != NULL) {
+        return;
+    }
+    if (full(d) && in->timeout_at.us == 0) {
+        d->overflow = true;
+        return;
+    }
+    struct dtask *t = task_new(d, in);
+    own_texts(d, t);
+    struct held_claim *claim = claim_find(d, &in->token);
+    if (claim != NULL && claim->session->tenant == in->tenant) {
+        metric_add(&metric_tasks_confirmed, 1);
+        make_granted(d, t, claim->session);
+        deadline_set(d, t);
+        claim_drop(d, claim);
+        return;
+    }
+    t->state = DTASK_CONFIRMING;
+    d->confirming_len++;
+    list_push_back(&d->confirming, &t->link);
+    d->confirm_until.us = MAX(d->confirm_until.us, confirm_until.us);
+    deadline_set(d, t);
+}
+
+void dispatch_remove(struct dispatch *d, const struct task_token *token)
+{
+    LOOP_OWNED(d->c.loop);
+    struct dtask *t = task_at(d, token);
+    if (t != NULL) {
+        free_task(d, t);
+    }
+    struct held_claim *c = claim_find(d, token);
+    if (c != NULL) {
+        claim_drop(d, c);
+    }
+}
+
+void dispatch_forget(struct dispatch *d, const struct task_token *token)
+{
+    LOOP_OWNED(d->c.loop);
+    struct dtask *t = dispatch_find(d, token);
+    if (t != NULL) {
+        free_task(d, t);
+    }
+    struct held_claim *c = claim_find(d, token);
+    if (c != NULL) {
+        claim_drop(d, c);
+    }
+}
+
+void dispatch_hydrated(struct dispatch *d, const struct task_token *token, bool found,
+                       const struct dispatch_task *filled)
+{
+    LOOP_OWNED(d->c.loop);
+    struct dtask *t = dispatch_find(d, token);
+    if (t == NULL || t->t.has_input) {
+        return;
+    }
+    if (!found) {
+        free_task(d, t);
+        return;
+    }
+    t->t.workflow = filled->workflow;
+    t->t.execution_name = filled->execution_name;
+    t->t.state = filled->state;
+    t->t.input = filled->input;
+    t->t.has_input = true;
+    own_texts(d, t);
+    if (t->state == DTASK_HYDRATING) {
+        t->state = DTASK_READY;
+        queue_hot(d, t->queue);
+    }
+}
+
+void dispatch_deadline_again(struct dispatch *d, const struct task_token *token)
+{
+    LOOP_OWNED(d->c.loop);
+    struct dtask *t = dispatch_find(d, token);
+    if (t != NULL && !heap_contains(&t->deadline) && d->c.clock->set) {
+        struct wall now = storeclock_now(d->c.clock, loop_now(d->c.loop));
+        heap_insert(&d->deadlines, &t->deadline, now.us + US_PER_S);
+        timer_set(d);
+    }
+}
+
+/* ---- sessions ---- */
+
+static bool session_eq(const struct map_node *node, const void *key)
+{
+    return MAP_ENTRY(node, const struct dispatch_session, node)->instance == *(const uint64_t *)key;
+}
+
+static void session_hold(struct dispatch *d, struct dispatch_session *s,
+                         const struct task_token *held, uint32_t len)
+{
+    struct list kept;
+    list_init(&kept);
+    claims_drop_all(d, s);
+    for (uint32_t i = 0; i < len; i++) {
+        struct dtask *t = dispatch_find(d, &held[i]);
+        if (t == NULL) {
+            claim_add(d, s, &held[i]);
+            continue;
+        }
+        if (t->t.tenant != s->tenant) {
+            continue;
+        }
+        if (t->state == DTASK_GRANTED && t->session != s) {
+            continue; /* went out again meanwhile; the first outcome wins */
+        }
+        if (t->state == DTASK_CONFIRMING) {
+            metric_add(&metric_tasks_confirmed, 1);
+        }
+        unlink_task(d, t);
+        make_granted(d, t, s);
+        list_remove(&t->link);
+        list_push_back(&kept, &t->link);
+    }
+    LIST_FOREACH_SAFE(it, &s->held)
+    {
+        struct dtask *t = LIST_ENTRY(it, struct dtask, link);
+        unlink_task(d, t);
+        make_ready(d, t, true);
+        metric_add(&metric_tasks_again, 1);
+    }
+    LIST_FOREACH_SAFE(it, &kept)
+    {
+        list_remove(it);
+        list_push_back(&s->held, it);
+    }
+}
+
+uint64_t dispatch_session_conn(struct dispatch *d, uint64_t instance)
+{
+    struct map_node *n = map_find(&d->sessions, hash_u64(instance), &instance, session_eq);
+    return n != NULL ? MAP_ENTRY(n, struct dispatch_session, node)->conn : 0;
+}
+
+struct dispatch_session *dispatch_hello(struct dispatch *d, uint64_t instance, uint32_t tenant,
+                                        struct str name, uint64_t conn,
+                                        const struct task_token *held, uint32_t held_len)
+{
+    LOOP_OWNED(d->c.loop);
+    uint64_t h = hash_u64(instance);
+    struct map_node *n = map_find(&d->sessions, h, &instance, session_eq);
+    struct dispatch_session *s;
+    if (n != NULL) {
+        s = MAP_ENTRY(n, struct dispatch_session, node);
+        mem_free((void *)(uintptr_t)s->name.p);
+    } else {
+        s = MEM_NEW(struct dispatch_session);
+        s->instance = instance;
+        list_init(&s->held);
+        list_init(&s->claims);
+        map_insert(&d->sessions, &s->node, h);
+    }
+    s->tenant = tenant;
+    s->name = own(name);
+    s->conn = conn;
+    s->connected = true;
+    heap_remove(&d->lost, &s->lost_until);
+    session_hold(d, s, held, held_len);
+    return s;
+}
+
+static void session_free(struct dispatch *d, struct dispatch_session *s)
+{
+    heap_remove(&d->lost, &s->lost_until);
+    claims_drop_all(d, s);
+    LIST_FOREACH_SAFE(it, &s->held)
+    {
+        struct dtask *t = LIST_ENTRY(it, struct dtask, link);
+        unlink_task(d, t);
+        make_ready(d, t, true);
+        metric_add(&metric_tasks_again, 1);
+    }
+    map_remove(&d->sessions, &s->node);
+    mem_free((void *)(uintptr_t)s->name.p);
+    mem_free(s);
+}
+
+void dispatch_lost(struct dispatch *d, struct dispatch_session *s, uint64_t conn)
+{
+    LOOP_OWNED(d->c.loop);
+    if (s->conn != conn) {
+        return; /* it has come back on another connection already */
+    }
+    s->connected = false;
+    heap_remove(&d->lost, &s->lost_until);
+    heap_insert(&d->lost, &s->lost_until, loop_now(d->c.loop).us + DISPATCH_SESSION_GRACE_US);
+    timer_set(d);
+}
+
+struct str dispatch_session_name(const struct dispatch_session *s)
+{
+    return s->name;
+}
+
+uint32_t dispatch_session_tenant(const struct dispatch_session *s)
+{
+    return s->tenant;
+}
+
+void dispatch_give_back(struct dispatch *d, struct dispatch_session *s,
+                        const struct task_token *token)
+{
+    LOOP_OWNED(d->c.loop);
+    struct dtask *t = dispatch_find(d, token);
+    struct held_claim *c = claim_find(d, token);
+    if (t != NULL && t->state == DTASK_GRANTED && t->session == s) {
+        unlink_task(d, t);
+        make_ready(d, t, true);
+    }
+    if (c != NULL && c->session == s) { /* said to be held at hello, not found in the store yet */
+        claim_drop(d, c);
+    }
+}
+
+enum err dispatch_heartbeat(struct dispatch *d, const struct task_token *token)
+{
+    LOOP_OWNED(d->c.loop);
+    struct dtask *t = dispatch_find(d, token);
+    if (t == NULL) {
+        return ERR_STALE;
+    }
+    heartbeat_restart(d, t);
+    return ERR_OK;
+}
+
+/* ---- polls ---- */
+
+static void poll_unlink(struct dispatch *d, struct dispatch_poll *p)
+{
+    for (uint32_t i = 0; i < p->at_len; i++) {
+        list_remove(&p->at[i].link);
+        queue_put(d, p->at[i].queue);
+    }
+    p->at_len = 0;
+    heap_remove(&d->poll_deadlines, &p->deadline);
+}
+
+void dispatch_poll(struct dispatch *d, struct dispatch_poll *p, const struct str *queues,
+                   uint32_t queues_len, struct mono until)
+{
+    LOOP_OWNED(d->c.loop);
+    PRE(p->session != NULL && queues_len <= DISPATCH_POLL_QUEUES_MAX);
+    PRE(!p->active);
+    p->at_len = 0;
+    p->next = 0;
+    p->granted = NULL;
+    p->granted_len = 0;
+    p->active = true;
+    p->capacity = MIN(p->capacity, (uint32_t)POLL_TASKS_MAX);
+    list_init(&p->answered);
+    d->polls++;
+    for (uint32_t i = 0; i < queues_len; i++) {
+        struct dispatch_queue *q = queue_get(d, p->session->tenant, queues[i]);
+        p->at[p->at_len].poll = p;
+        p->at[p->at_len].queue = q;
+        list_push_back(&q->polls, &p->at[p->at_len].link);
+        queue_hot(d, q);
+        p->at_len++;
+    }
+    heap_insert(&d->poll_deadlines, &p->deadline, until.us);
+    list_push_back(&d->answered, &p->answered); /* looked at in the next flush */
+}
+
+void dispatch_poll_cancel(struct dispatch *d, struct dispatch_poll *p)
+{
+    LOOP_OWNED(d->c.loop);
+    if (!p->active) {
+        return;
+    }
+    for (uint32_t i = 0; i < p->granted_len; i++) {
+        unlink_task(d, p->granted[i]);
+        make_ready(d, p->granted[i], true);
+    }
+    mem_free(p->granted);
+    p->granted = NULL;
+    p->granted_len = 0;
+    poll_unlink(d, p);
+    list_remove(&p->answered);
+    p->active = false;
+    d->polls--;
+}
+
+/* ---- matching ---- */
+
+static void grant(struct dispatch *d, struct dispatch_poll *p, struct dtask *t)
+{
+    if (p->granted == NULL) {
+        p->granted = mem_alloc(p->capacity * sizeof(struct dtask *));
+    }
+    unlink_task(d, t);
+    make_granted(d, t, p->session);
+    p->granted[p->granted_len++] = t;
+    if (!list_linked(&p->answered)) {
+        list_push_back(&d->answered, &p->answered);
+    }
+}
+
+enum { HYDRATE_BATCH = 128 };
+
+/* Asks for the inputs of tasks at the head of the queue that were found in the table. */
+static void hydrate(struct dispatch *d, struct dispatch_queue *q, uint32_t wanted)
+{
+    struct task_token tokens[HYDRATE_BATCH];
+    uint32_t seen = 0, len = 0;
+    LIST_FOREACH(it, &q->ready)
+    {
+        struct dtask *t = LIST_ENTRY(it, struct dtask, link);
+        if (seen++ == MIN(wanted, (uint32_t)HYDRATE_BATCH) || t->t.has_input) {
+            break;
+        }
+        if (t->state == DTASK_READY) {
+            t->state = DTASK_HYDRATING;
+            tokens[len++] = t->t.token;
+        }
+    }
+    if (len > 0) {
+        d->c.handler->hydrate(d->c.handler, tokens, len);
+    }
+}
+
+/* Fills the poll from its queues, one task from each in turn. */
+static void poll_fill(struct dispatch *d, struct dispatch_poll *p)
+{
+    uint32_t empty = 0;
+    while (p->granted_len < p->capacity && p->at_len > 0 && empty < p->at_len) {
+        struct dispatch_queue *q = p->at[p->next].queue;
+        p->next = (p->next + 1) % p->at_len;
+        struct dtask *t =
+            list_empty(&q->ready) ? NULL : LIST_ENTRY(q->ready.next, struct dtask, link);
+        if (t == NULL) {
+            empty++;
+        } else if (!t->t.has_input) {
+            hydrate(d, q, p->capacity - p->granted_len);
+            empty++;
+        } else {
+            grant(d, p, t);
+            empty = 0;
+        }
+    }
+}
+
+static void poll_answer(struct dispatch *d, struct dispatch_poll *p)
+{
+    struct dtask **granted = p->granted;
+    uint32_t len = p->granted_len;
+    p->granted = NULL;
+    p->granted_len = 0;
+    poll_unlink(d, p);
+    list_remove(&p->answered);
+    p->active = false;
+    d->polls--;
+    metric_add(&metric_tasks_dispatched, len);
+    if (len > 0) {
+        fault_hit(d->c.faults, FAULT_EFFECT_BEFORE_DISPATCH);
+    }
+    p->answer(p, granted, len);
+    if (len > 0) {
+        fault_hit(d->c.faults, FAULT_EFFECT_AFTER_DISPATCH);
+    }
+    mem_free(granted);
+}
+
+static void match_hot(struct dispatch *d)
+{
+    struct list *it;
+    while ((it = list_pop_front(&d->hot)) != NULL) {
+        struct dispatch_queue *q = LIST_ENTRY(it, struct dispatch_queue, hot);
+        LIST_FOREACH(jt, &q->polls)
+        {
+            if (list_empty(&q->ready)) {
+                break;
+            }
+            poll_fill(d, LIST_ENTRY(jt, struct dispatch_poll_at, link)->poll);
+        }
+    }
+}
+
+/* Texts of what stays. A granted task keeps none: should it go out again, its input is asked for. */
+static void copy_borrowed(struct dispatch *d)
+{
+    struct dtask *t = d->borrowed;
+    d->borrowed = NULL;
+    while (t != NULL) {
+        struct dtask *next = t->borrowed_next;
+        t->borrowed_next = NULL;
+        if (t->state == DTASK_GRANTED) {
+            t->t.has_input = false;
+            t->t.workflow = t->t.execution_name = t->t.state = t->t.input = STR_NONE;
+            t->t.queue = t->queue->name;
+        } else {
+            own_texts(d, t);
+        }
+        t = next;
+    }
+}
+
+void dispatch_flush(struct dispatch *d)
+{
+    LOOP_OWNED(d->c.loop);
+    /* Closing polls first: their workers wait for this very answer. */
+    LIST_FOREACH_SAFE(it, &d->answered)
+    {
+        poll_fill(d, LIST_ENTRY(it, struct dispatch_poll, answered));
+    }
+    match_hot(d);
+    struct list *it;
+    while ((it = list_pop_front(&d->answered)) != NULL) {
+        struct dispatch_poll *p = LIST_ENTRY(it, struct dispatch_poll, answered);
+        if (p->closing || p->granted_len > 0) {
+            poll_answer(d, p);
+        }
+    }
+    copy_borrowed(d);
+    if (d->overflow && map_len(&d->tasks) < d->c.tasks_max / 2 &&
+        d->bytes < DISPATCH_BYTES_MAX / 2) {
+        d->overflow = false;
+        d->c.handler->refill(d->c.handler);
+    }
+    timer_set(d);
+}
+
+/* ---- time ---- */
+
+static void expire_confirming(struct dispatch *d, struct mono now)
+{
+    if (list_empty(&d->confirming) || d->confirm_until.us > now.us) {
+        return;
+    }
+    trace("confirmation over", d->confirming_len, 0);
+    LIST_FOREACH_SAFE(it, &d->confirming)
+    {
+        struct dtask *t = LIST_ENTRY(it, struct dtask, link);
+        unlink_task(d, t);
+        make_ready(d, t, false);
+        metric_add(&metric_tasks_again, 1);
+    }
+}
+
+static void expire_sessions(struct dispatch *d, struct mono now)
+{
+    struct heap_node *n;
+    while ((n = heap_min(&d->lost)) != NULL && n->key <= now.us) {
+        struct dispatch_session *s = CONTAINER_OF(n, struct dispatch_session, lost_until);
+        if (!list_empty(&s->held)) {
+            log_info("worker did not come back, its tasks go out again", "worker=%.*s",
+                     STR_ARG(s->name));
+        }
+        session_free(d, s);
+    }
+}
+
+static void expire_polls(struct dispatch *d, struct mono now)
+{
+    struct heap_node *n;
+    while ((n = heap_min(&d->poll_deadlines)) != NULL && n->key <= now.us) {
+        poll_answer(d, CONTAINER_OF(n, struct dispatch_poll, deadline));
+    }
+}
+
+static void expire_tasks(struct dispatch *d)
+{
+    if (!d->c.clock->set) {
+        return;
+    }
+    struct wall now = storeclock_now(d->c.clock, loop_now(d->c.loop));
+    struct heap_node *n;
+    while ((n = heap_min(&d->deadlines)) != NULL && n->key <= now.us) {
+        struct dtask *t = CONTAINER_OF(n, struct dtask, deadline);
+        bool heartbeat = t->t.timeout_at.us == 0 || t->t.timeout_at.us > now.us;
+        heap_remove(&d->deadlines, n);
+        d->c.handler->timed_out(d->c.handler, t, heartbeat);
+    }
+}
+
+static void timer_fired(struct loop_timer *timer)
+{
+    struct dispatch *d = CONTAINER_OF(timer, struct dispatch, timer);
+    struct mono now = loop_now(d->c.loop);
+    expire_confirming(d, now);
+    expire_sessions(d, now);
+    expire_tasks(d);
+    dispatch_flush(d);
+    expire_polls(d, now);
+    timer_set(d);
+}
+
+/* ---- life ---- */
+
+struct dispatch *dispatch_new(const struct dispatch_config *config)
+{
+    struct dispatch *d = MEM_NEW(struct dispatch);
+    d->c = *config;
+    if (d->c.tasks_max == 0) {
+        d->c.tasks_max = DISPATCH_TASKS_MAX;
+    }
+    map_init(&d->tasks);
+    map_init(&d->queues);
+    map_init(&d->sessions);
+    map_init(&d->claims);
+    heap_init(&d->deadlines);
+    heap_init(&d->poll_deadlines);
+    heap_init(&d->lost);
+    list_init(&d->confirming);
+    list_init(&d->answered);
+    list_init(&d->hot);
+    d->timer.fired = timer_fired;
+    d->timer.name = "dispatch";
+    return d;
+}
+
+void dispatch_clear(struct dispatch *d)
+{
+    LIST_FOREACH_SAFE(it, &d->tasks.order)
+    {
+        free_task(d, MAP_ORDER_ENTRY(it, struct dtask, node));
+    }
+    d->overflow = false;
+    timer_set(d);
+}
+
+void dispatch_clear_lane(struct dispatch *d, const struct lane *lane)
+{
+    LIST_FOREACH_SAFE(it, &d->tasks.order)
+    {
+        struct dtask *t = MAP_ORDER_ENTRY(it, struct dtask, node);
+        uint16_t slot = exec_id_slot(&t->t.token.ref.exec);
+        if (slot >= lane->ref.slot_lo && slot < lane->ref.slot_hi) {
+            free_task(d, t);
+        }
+    }
+}
+
+void dispatch_free(struct dispatch *d)
+{
+    if (d == NULL) {
+        return;
+    }
+    loop_timer_stop(&d->timer);
+    dispatch_clear(d);
+    loop_timer_stop(&d->timer);
+    LIST_FOREACH_SAFE(it, &d->sessions.order)
+    {
+        session_free(d, MAP_ORDER_ENTRY(it, struct dispatch_session, node));
+    }
+    PRE(d->polls == 0);
+    map_fini(&d->tasks);
+    map_fini(&d->queues);
+    map_fini(&d->sessions);
+    map_fini(&d->claims);
+    heap_fini(&d->deadlines);
+    heap_fini(&d->poll_deadlines);
+    heap_fini(&d->lost);
+    mem_free(d);
+}
+
+void dispatch_stats(const struct dispatch *d, struct dispatch_stats *out)
+{
+    *out = (struct dispatch_stats){.tasks = map_len(&d->tasks),
+                                   .ready = d->ready,
+                                   .granted = d->granted,
+                                   .confirming = d->confirming_len,
+                                   .polls = d->polls,
+                                   .sessions = map_len(&d->sessions),
+                                   .bytes = d->bytes,
+                                   .overflow = d->overflow};
+}

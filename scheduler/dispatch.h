@@ -1,0 +1,167 @@
+/* Matches open tasks with workers that ask: ready queues, polls, worker sessions, deadlines of
+ * attempts, confirmation after a start or takeover. Knows nothing of the wire: the engine turns
+ * messages into the calls below and grants into replies. Owned by the front loop.
+ *
+ * Life of a task here:
+ *
+ *            CONFIRMING (found in the table after a start or takeover; waits for a worker to say
+ *                │       "I hold it", at most until the confirmation time is over)
+ *                ▼
+ *   new ──▶  READY ──poll──▶ GRANTED to a session ──outcome accepted──▶ gone (dispatch_remove)
+ *                ▲                 │
+ *                └── session lost for longer than its grace, or it does not list the token
+ *
+ * An attempt may thus be invoked more than once; its outcome counts once (INV 19). */
+#ifndef CARILLON_SCHEDULER_DISPATCH_H
+#define CARILLON_SCHEDULER_DISPATCH_H
+
+#include "base/fault.h"
+#include "base/heap.h"
+#include "base/loop.h"
+#include "base/map.h"
+#include "scheduler/lanes.h"
+#include "scheduler/storeclock.h"
+
+enum {
+    DISPATCH_POLL_QUEUES_MAX = 64,
+    DISPATCH_TASKS_MAX = 200000,   /* tasks in memory; above, new ready ones stay in the store */
+    DISPATCH_BYTES_MAX = 64 << 20, /* bytes of inputs in memory; likewise */
+    DISPATCH_SESSION_GRACE_US = 10 * US_PER_S, /* a lost worker may come back within */
+};
+
+/* A task as the engine hands it in. Texts are borrowed for the call (see dispatch_flush). */
+struct dispatch_task {
+    struct task_token token;
+    uint32_t tenant;
+    struct str queue, workflow, execution_name, state;
+    struct wall timeout_at; /* 0 = none */
+    int64_t heartbeat_us;   /* 0 = none */
+    bool has_input;         /* false: found in the table; asked for when a worker wants it */
+    struct str input;
+};
+
+enum dtask_state { DTASK_CONFIRMING, DTASK_READY, DTASK_HYDRATING, DTASK_GRANTED };
+
+struct dispatch_session;
+struct dispatch_queue;
+
+/* A task in memory. Read-only for the engine. */
+struct dtask {
+    struct map_node node;
+    struct list link;          /* in a ready queue, or in its session's held list */
+    struct heap_node deadline; /* earliest of timeout and heartbeat */
+    struct dispatch_task t;
+    enum dtask_state state;
+    struct dispatch_session *session;
+    struct dispatch_queue *queue;
+    struct wall heartbeat_due; /* 0 = none running */
+    char *blob;                /* owned copy of the texts; NULL while they are borrowed */
+    size_t blob_size;
+    struct dtask *borrowed_next; /* tasks whose texts must be copied by dispatch_flush */
+};
+
+/* A poll's place in the line of one queue. */
+struct dispatch_poll_at {
+    struct list link;
+    struct dispatch_poll *poll;
+    struct dispatch_queue *queue;
+};
+
+/* A worker asking for tasks; embedded by the engine, which keeps it until "answer". */
+struct dispatch_poll {
+    /* in */
+    struct dispatch_session *session;
+    uint32_t capacity; /* tasks wanted, at least 1 */
+    bool closing;      /* answer at the next flush whatever was found */
+    /* the engine's answer function: granted tasks are in "granted" (link through
+     * dispatch_poll_granted), valid during the call only */
+    void (*answer)(struct dispatch_poll *p, struct dtask **granted, uint32_t len);
+    /* private */
+    struct dispatch_poll_at at[DISPATCH_POLL_QUEUES_MAX];
+    uint32_t at_len, next;
+    struct heap_node deadline;
+    struct dtask **granted;
+    uint32_t granted_len;
+    struct list answered;
+    bool active;
+};
+
+struct dispatch_handler {
+    /* An attempt's time is over: the engine makes it a fact. The task stays until removed. */
+    void (*timed_out)(struct dispatch_handler *h, const struct dtask *t, bool heartbeat);
+    /* Wants the inputs of these tasks: dispatch_hydrated for each. */
+    void (*hydrate)(struct dispatch_handler *h, const struct task_token *tokens, uint32_t len);
+    /* Room again after tasks were left in the store ("overflow"): the engine scans the table. */
+    void (*refill)(struct dispatch_handler *h);
+};
+
+struct dispatch;
+struct dispatch_config {
+    struct loop *loop;
+    const struct storeclock *clock; /* of the same loop */
+    struct fault_set *faults;
+    struct dispatch_handler *handler;
+    uint32_t tasks_max; /* 0: DISPATCH_TASKS_MAX */
+};
+
+struct dispatch *dispatch_new(const struct dispatch_config *config);
+void dispatch_free(struct dispatch *d);
+/* Drops every task (ownership lost). Polls and sessions stay. */
+void dispatch_clear(struct dispatch *d);
+void dispatch_clear_lane(struct dispatch *d, const struct lane *lane);
+
+/* ---- tasks ---- */
+
+/* A task whose turn is durable. Known already: no effect. Texts may be borrowed until the next
+ * dispatch_flush, which copies those of tasks still waiting. */
+void dispatch_add(struct dispatch *d, const struct dispatch_task *t);
+/* A task found in the table: waits for confirmation until "confirm_until", then becomes ready. */
+void dispatch_found(struct dispatch *d, const struct dispatch_task *t, struct mono confirm_until);
+/* The attempt is closed (outcome durable, or execution stopped). Unknown ones are fine. */
+void dispatch_remove(struct dispatch *d, const struct task_token *t);
+/* Its worker has been told that this very attempt (nonce included) is over: nobody holds it now. Another
+ * attempt in its place stays. */
+void dispatch_forget(struct dispatch *d, const struct task_token *t);
+/* Input of a task as asked by "hydrate"; "found" false: the task is no more. */
+void dispatch_hydrated(struct dispatch *d, const struct task_token *t, bool found,
+                       const struct dispatch_task *filled);
+/* The deadline announced by "timed_out" could not be acted upon: announce it again in a second. */
+void dispatch_deadline_again(struct dispatch *d, const struct task_token *t);
+struct dtask *dispatch_find(struct dispatch *d, const struct task_token *t);
+
+/* ---- workers ---- */
+
+/* A worker process says hello on a connection: "held" are the tokens it holds. The same instance
+ * coming back takes over its session: what it was granted and does not list goes out again. */
+struct dispatch_session *dispatch_hello(struct dispatch *d, uint64_t instance, uint32_t tenant,
+                                        struct str name, uint64_t conn,
+                                        const struct task_token *held, uint32_t held_len);
+/* The connection on which the instance said hello last; 0 when it has no session. */
+uint64_t dispatch_session_conn(struct dispatch *d, uint64_t instance);
+/* The connection is gone: polls on it must have been cancelled; what it held waits for its return. */
+void dispatch_lost(struct dispatch *d, struct dispatch_session *s, uint64_t conn);
+struct str dispatch_session_name(const struct dispatch_session *s);
+uint32_t dispatch_session_tenant(const struct dispatch_session *s);
+/* The worker has given a task back without outcome. */
+void dispatch_give_back(struct dispatch *d, struct dispatch_session *s, const struct task_token *t);
+/* ERR_OK: the attempt is open and its clock restarted; ERR_STALE: not known here. */
+enum err dispatch_heartbeat(struct dispatch *d, const struct task_token *t);
+
+/* Registers the poll for "queues"; answered by a flush when tasks were found, when "closing", or at
+ * "until" with what there is. */
+void dispatch_poll(struct dispatch *d, struct dispatch_poll *p, const struct str *queues,
+                   uint32_t queues_len, struct mono until);
+/* Takes the poll back without an answer; what it was granted in this flush goes back. */
+void dispatch_poll_cancel(struct dispatch *d, struct dispatch_poll *p);
+
+/* Matches, answers polls that are due, copies texts of what waits. Called by the engine at the end
+ * of each batch of events. */
+void dispatch_flush(struct dispatch *d);
+
+struct dispatch_stats {
+    size_t tasks, ready, granted, confirming, polls, sessions, bytes;
+    bool overflow;
+};
+void dispatch_stats(const struct dispatch *d, struct dispatch_stats *out);
+
+#endif

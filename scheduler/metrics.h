@@ -1,0 +1,11 @@
+/* The folder's metrics, from metrics.def. */
+#ifndef CARILLON_SCHEDULER_METRICS_H
+#define CARILLON_SCHEDULER_METRICS_H
+
+#include "base/metric.h"
+
+#define METRIC METRIC_DECLARE
+#include "scheduler/metrics.def"
+#undef METRIC
+
+#endif

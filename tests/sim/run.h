@@ -1,0 +1,169 @@
+/* One seed: a node, its store, clients and workers in a world, what goes wrong, and the checkers.
+ *
+ *   load   clients start, stop, watch; workers work; faults as the seed draws them
+ *   heal   no fault any more, no new start: everything must end within HEAL_US
+ *   end    the tables are read and checked */
+#ifndef CARILLON_TESTS_SIM_RUN_H
+#define CARILLON_TESTS_SIM_RUN_H
+
+#include "base/fault.h"
+#include "cmd/node.h"
+#include "net/msg.h"
+#include "tests/sim/checkers.h"
+#include "tests/sim/sim_net.h"
+#include "tests/sim/sim_store.h"
+
+enum {
+    ORDERS_MAX = 600,
+    CLIENTS_MAX = 4,
+    WORKERS_MAX = 4,
+    WORKFLOWS = 8,
+    HELD_MAX = 32, /* more than any capacity drawn */
+    LOAD_S = 75,   /* of virtual time: three boundaries of 20 s windows at least */
+    HEAL_S = 150,  /* stated bound: everything that was started has ended after it */
+};
+
+enum swarm_kind {
+    SWARM_CRASH,
+    SWARM_POINT, /* crash at a named fault point */
+    SWARM_DRAIN, /* orderly stop and start */
+    SWARM_PAUSE,
+    SWARM_AWAY,
+    SWARM_FAILOVER,
+    SWARM_STORE_CUT,
+    SWARM_RESET,
+    SWARM_NET_CUT,
+    SWARM_WORKER,
+    SWARM_CLOCK,
+    SWARM_KINDS,
+};
+
+/* What a seed draws: every rate differs from seed to seed, some are zero. */
+struct swarm {
+    uint32_t weight[SWARM_KINDS];
+    int64_t gap_us; /* typical time between two faults */
+    struct sim_store_faults store;
+    int64_t store_latency_us;
+    double net_loss;
+    bool lossy; /* failovers lose their tail */
+    uint32_t clients, workers, capacity;
+    int64_t op_gap_us;
+    struct node_config node;
+    uint16_t lanes;
+    int32_t drift_ppm;
+    double dup, slow, late, give_back; /* of workers */
+};
+void swarm_draw(struct swarm *s, struct rng *rng);
+const char *swarm_kind_name(enum swarm_kind k);
+
+/* One execution that a client wants. */
+struct order {
+    uint32_t n, workflow, variant;
+    bool sent, decided; /* decided: a definite answer came */
+    bool known;         /* id holds */
+    bool stop_sent;
+    struct exec_id id;
+    char name[24], pay[40], id_text[EXEC_ID_TEXT + 1];
+};
+
+struct run;
+
+/* A simulated process that speaks the client protocol. In the world's memory: only the dialer and
+ * the loop are the host's. */
+struct actor {
+    struct run *run;
+    struct host *host;
+    struct loop *loop;
+    struct net_dialer *dialer;
+    struct net_dial_handler handler;
+    struct loop_timer tick;
+    struct rng rng;
+    struct list requests;
+    bool up, greeted;
+    uint64_t instance, next_corr;
+    uint32_t number;
+    /* By role. */
+    void (*ticked)(struct actor *a);
+    void (*hello)(struct actor *a, struct msg *m);
+    struct worker *worker;
+    int64_t next_op_us, hello_at_us;
+};
+
+/* A request under way. */
+struct actor_request {
+    struct list link;
+    uint64_t corr;
+    int64_t sent_us;
+    struct order *order; /* clients */
+    struct exec_id id;   /* asked about; a failover may give the order another one meanwhile */
+    uint64_t digest;     /* START: of what was sent */
+    struct task_token *tokens;
+    uint32_t tokens_len, back_len, capacity; /* tokens: outcomes, then gifts back */
+    bool patient; /* its answer brings work: it is waited for as long as the connection lives */
+    /* "m" NULL: no answer will come (unknown). */
+    void (*answered)(struct actor *a, struct actor_request *r, const struct msg *m);
+};
+
+struct run {
+    struct world *world;
+    struct sim_net *net;
+    struct sim_store *store;
+    struct swarm swarm;
+    struct checkers *checkers;
+    struct sim_store_watch watch;
+    struct rng rng;
+    struct host *node_host;
+    struct node *node; /* in the node host's memory */
+    struct fault_set faults;
+    struct node_events events;
+    bool draining, healing, stopping, node_started;
+    struct event fault, freed;
+    struct actor clients[CLIENTS_MAX], workers[WORKERS_MAX];
+    uint32_t definitions; /* put so far */
+    struct order orders[ORDERS_MAX];
+    uint32_t orders_len;
+    uint64_t hits[SWARM_KINDS], faults_done, operations, definite_failures;
+    int64_t last_cut_us; /* no message older than this is under way */
+    uint64_t windows_crossed;
+    char first_violation[512];
+    unsigned violations;
+};
+
+/* run.c */
+struct run *run_new(uint64_t seed, bool tracing, bool print);
+/* True when everything held. */
+bool run_all(struct run *r);
+void run_free(struct run *r);
+void run_violation(struct run *r, int invariant, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* sim_node.c: the production node on a host, and what goes wrong around it. */
+void node_host_make(struct run *r);
+void node_drain(struct run *r);
+void swarm_start(struct run *r);
+void swarm_stop(struct run *r);
+
+/* actor.c */
+void actor_init(struct actor *a, struct run *r, const char *name, uint32_t number);
+struct actor_request *actor_send(struct actor *a, struct msg *m,
+                                 void (*answered)(struct actor *, struct actor_request *,
+                                                  const struct msg *));
+uint32_t actor_requests(const struct actor *a);
+
+/* workload.c, workers.c */
+void clients_make(struct run *r);
+void workers_make(struct run *r);
+bool clients_idle(const struct run *r);
+const char *workflow_name(uint32_t index);
+void workflow_rules(struct checkers *c);
+/* The input of an order's workflow after k steps; also its output. */
+void order_payload(const struct order *o, uint32_t steps, char *out, size_t size);
+/* How it must end when nobody stops it. */
+unsigned order_end(const struct order *o, uint32_t *steps, const char **error);
+/* A time-out is a legal end of a workflow that has one: the work may have been late. */
+bool order_may_time_out(const struct order *o, struct str error);
+struct order *order_find(struct run *r, struct str name);
+
+/* tables.c: reads the tables at the end. */
+void tables_check(struct run *r);
+
+#endif

@@ -1,0 +1,63 @@
+/* A node on virtual time with one host that is client and worker: what the engine's tests share. The
+ * worker answers each task with its own input, at once. */
+#ifndef CARILLON_TESTS_UNIT_ENGINE_FIXTURE_H
+#define CARILLON_TESTS_UNIT_ENGINE_FIXTURE_H
+
+#include "cmd/node.h"
+#include "engine/core/core.h"
+#include "net/msg.h"
+#include "tests/sim/sim_net.h"
+#include "tests/sim/sim_store.h"
+#include "tests/sim/world.h"
+
+#include <check.h>
+
+struct peer; /* the client and worker */
+
+struct fixture {
+    struct world *world;
+    struct sim_net *net;
+    struct sim_store *store;
+    struct host *node_host, *peer_host;
+    struct node *node;
+    struct node_config config;
+    struct node_events events;
+    struct fault_set faults;
+    bool active, stopped;
+    struct str address;
+    struct peer *peer;
+    /* what the peer saw */
+    uint32_t defined, started, tasks, acked, stale, ended, succeeded, errors, exists;
+    uint32_t last_error;
+    char last_text[256];
+    char execution[64][EXEC_ID_TEXT + 1];
+    struct wall task_at[256]; /* true time at which each task came */
+    char output[512];
+    uint32_t deleted, pages;                              /* answers to DEF_DELETE, HISTORY */
+    uint32_t page_len, page_last, page_ids[MSG_ROWS_MAX]; /* the page that came last */
+    bool hold;                                            /* do not complete tasks */
+    struct msg_task held[64];
+    uint32_t held_len;
+};
+
+void fixture_setup(struct fixture *f, uint64_t seed);
+void fixture_teardown(struct fixture *f);
+/* Sends one message; the answer is counted in the fixture when it arrives. */
+void peer_send(struct fixture *f, struct msg *m);
+void peer_start(struct fixture *f, const char *workflow, const char *name, const char *input);
+void peer_define(struct fixture *f, const char *workflow, const char *text);
+void peer_watch(struct fixture *f, const char *execution);
+void peer_poll(struct fixture *f, const char *queue, uint32_t capacity, uint32_t wait_ms);
+void peer_complete(struct fixture *f, const struct task_token *t, const char *output,
+                   const char *error);
+/* Runs until the condition holds; fails the test after "us" of virtual time. */
+#define RUN_UNTIL(f, cond, us) \
+    do { \
+        int64_t end_ = (f)->world->now_us + (us); \
+        while (!(cond) && (f)->world->now_us < end_ && world_step((f)->world, end_)) { \
+        } \
+        ck_assert_msg((cond), "not within %lld us: %s (last error %u \"%s\")", (long long)(us), \
+                      #cond, (f)->last_error, (f)->last_text); \
+    } while (0)
+
+#endif

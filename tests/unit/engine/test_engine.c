@@ -1,0 +1,920 @@
+/* The engine end to end on virtual time: production node, fake store, fake network. */
+#include "base/prelude.h"
+
+#include "tests/unit/engine/engine_fixture.h"
+
+#include "base/mem.h"
+
+/* ---- the peer: a client and worker over the transport port ---- */
+
+struct peer {
+    struct fixture *f;
+    struct loop *loop;
+    struct net_dialer *dialer;
+    struct net_dial_handler handler;
+    bool up, greeted;
+    uint64_t next_id;
+    char queue[64];
+    uint32_t capacity;
+};
+
+static void peer_on_task(struct fixture *f, const struct msg_task *t)
+{
+    if (f->tasks < ARRAY_LEN(f->task_at)) {
+        f->task_at[f->tasks] = world_wall(f->world);
+    }
+    f->tasks++;
+    if (f->hold) {
+        ck_assert_uint_lt(f->held_len, ARRAY_LEN(f->held));
+        f->held[f->held_len++] = *t;
+        return;
+    }
+    char input[512];
+    (void)snprintf(input, sizeof(input), "%.*s", STR_ARG(t->input));
+    peer_complete(f, &t->token, input, NULL);
+}
+
+static void peer_on_poll_ok(struct fixture *f, const struct msg_poll_ok *m)
+{
+    for (uint32_t i = 0; i < m->acks_len; i++) {
+        f->acked += m->acks[i] == ERR_OK;
+        f->stale += m->acks[i] == ERR_STALE;
+    }
+    for (uint32_t i = 0; i < m->tasks_len; i++) {
+        peer_on_task(f, &m->tasks[i]);
+    }
+    if (m->acks_len == 0 && !f->hold) {
+        peer_poll(f, f->peer->queue, f->peer->capacity, 1000);
+    }
+}
+
+static void peer_on_history(struct fixture *f, const struct msg_history_ok *m)
+{
+    f->pages++;
+    f->page_len = m->events_len;
+    f->page_last = m->last;
+    for (uint32_t i = 0; i < m->events_len; i++) {
+        char text[256];
+        (void)snprintf(text, sizeof(text), "%.*s", STR_ARG(m->events[i]));
+        const char *id = strstr(text, "\"id\":");
+        ck_assert_ptr_nonnull(id);
+        f->page_ids[i] = (uint32_t)strtoul(id + 5, NULL, 10);
+    }
+}
+
+static void peer_on_msg(struct fixture *f, const struct msg *m)
+{
+    switch ((unsigned)m->type) {
+    case MSG_HELLO_OK:
+        f->peer->greeted = true;
+        break;
+    case MSG_START_OK:
+        (void)snprintf(f->execution[f->started % ARRAY_LEN(f->execution)], EXEC_ID_TEXT + 1, "%.*s",
+                       STR_ARG(m->u.start_ok.execution));
+        f->started++;
+        break;
+    case MSG_DEF_PUT_OK:
+        f->defined++;
+        break;
+    case MSG_DEF_DELETE_OK:
+        f->deleted++;
+        break;
+    case MSG_HISTORY_OK:
+        peer_on_history(f, &m->u.history_ok);
+        break;
+    case MSG_POLL_OK:
+        peer_on_poll_ok(f, &m->u.poll_ok);
+        break;
+    case MSG_WATCH_OK:
+        f->ended += m->u.watch_ok.ended;
+        f->succeeded += m->u.watch_ok.status == EXEC_SUCCEEDED;
+        (void)snprintf(f->output, sizeof(f->output), "%.*s", STR_ARG(m->u.watch_ok.output));
+        break;
+    case MSG_ERROR:
+        f->errors++;
+        f->exists += m->u.error.code == ERR_EXISTS;
+        f->last_error = m->u.error.code;
+        (void)snprintf(f->last_text, sizeof(f->last_text), "%.*s", STR_ARG(m->u.error.text));
+        break;
+    default:
+        break;
+    }
+}
+
+static void peer_on_reply(struct net_dial_handler *h, uint64_t id, struct str body)
+{
+    (void)id;
+    struct peer *p = CONTAINER_OF(h, struct peer, handler);
+    struct arena a;
+    arena_init(&a, 0);
+    struct msg_reader r;
+    struct err_detail d = {0};
+    ck_assert_int_eq(msg_reader_begin(&r, body, &a, &d), ERR_OK);
+    struct msg m;
+    enum err e;
+    while (msg_reader_next(&r, &m, &e, &d)) {
+        ck_assert_int_eq(e, ERR_OK);
+        peer_on_msg(p->f, &m);
+    }
+    ck_assert_int_eq(msg_reader_end(&r, &d), ERR_OK);
+    arena_fini(&a);
+}
+
+static void peer_on_up(struct net_dial_handler *h)
+{
+    struct peer *p = CONTAINER_OF(h, struct peer, handler);
+    p->up = true;
+    struct msg m = {.type = MSG_HELLO};
+    m.u.hello.protocol = MSG_PROTOCOL;
+    m.u.hello.name = STR("peer");
+    m.u.hello.instance = 77;
+    struct task_token held[64];
+    for (uint32_t i = 0; i < p->f->held_len; i++) {
+        held[i] = p->f->held[i].token;
+    }
+    m.u.hello.held = held;
+    m.u.hello.held_len = p->f->held_len;
+    peer_send(p->f, &m);
+}
+
+static void peer_on_down(struct net_dial_handler *h)
+{
+    struct peer *p = CONTAINER_OF(h, struct peer, handler);
+    p->up = p->greeted = false;
+}
+
+static void peer_boot(struct host *h)
+{
+    struct fixture *f = h->user;
+    struct peer *p = MEM_NEW(struct peer);
+    p->f = f;
+    p->handler =
+        (struct net_dial_handler){.up = peer_on_up, .down = peer_on_down, .reply = peer_on_reply};
+    f->peer = p;
+    struct loop *l = h->factory.make(&h->factory, "peer");
+    p->loop = l;
+    struct err_detail d = {0};
+    ck_assert_int_eq(f->net->base.ops->dial(&f->net->base, l, f->config.listen, &p->handler,
+                                            &p->dialer, &d),
+                     ERR_OK);
+}
+
+/* A frame on its way to the peer's loop: tests send from outside of any callback. */
+struct outgoing {
+    struct loop_task task;
+    struct peer *peer;
+    uint64_t id;
+    struct buf frame;
+};
+
+static void outgoing_run(struct loop_task *task)
+{
+    struct outgoing *o = CONTAINER_OF(task, struct outgoing, task);
+    struct net_dialer *d = o->peer->dialer;
+    enum err e = d->ops->send(d, o->id, buf_str(&o->frame));
+    ck_assert_int_eq(e, ERR_OK);
+    buf_fini(&o->frame);
+    mem_free(o);
+}
+
+static struct outgoing *outgoing;
+static void outgoing_post(struct host *h)
+{
+    struct fixture *f = h->user;
+    loop_post(f->peer->loop, &outgoing->task);
+}
+
+void peer_send(struct fixture *f, struct msg *m)
+{
+    struct outgoing *o = MEM_NEW(struct outgoing);
+    struct msg_writer w;
+    struct err_detail d = {0};
+    buf_init(&o->frame, 0);
+    m->corr = ++f->peer->next_id;
+    msg_writer_begin(&w, &o->frame);
+    ck_assert_int_eq(msg_writer_add(&w, m, &d), ERR_OK);
+    msg_writer_end(&w);
+    o->peer = f->peer;
+    o->id = m->corr;
+    o->task = (struct loop_task){.run = outgoing_run, .name = "peer sends"};
+    outgoing = o;
+    if (f->world->running == NULL) {
+        host_run(f->peer_host, outgoing_post);
+    } else {
+        loop_post(f->peer->loop, &o->task);
+    }
+}
+
+void peer_start(struct fixture *f, const char *workflow, const char *name, const char *input)
+{
+    struct msg m = {.type = MSG_START};
+    m.u.start.workflow = str_of(workflow);
+    m.u.start.name = str_of(name);
+    m.u.start.input = str_of(input);
+    peer_send(f, &m);
+}
+
+void peer_define(struct fixture *f, const char *workflow, const char *text)
+{
+    struct msg m = {.type = MSG_DEF_PUT};
+    m.u.def_put.workflow = str_of(workflow);
+    m.u.def_put.text = str_of(text);
+    uint32_t before = f->defined;
+    peer_send(f, &m);
+    RUN_UNTIL(f, f->defined > before, 10 * US_PER_S);
+}
+
+void peer_watch(struct fixture *f, const char *execution)
+{
+    struct msg m = {.type = MSG_WATCH};
+    m.u.watch.execution = str_of(execution);
+    m.u.watch.wait_ms = 60000;
+    peer_send(f, &m);
+}
+
+void peer_poll(struct fixture *f, const char *queue, uint32_t capacity, uint32_t wait_ms)
+{
+    if (queue != f->peer->queue) {
+        (void)snprintf(f->peer->queue, sizeof(f->peer->queue), "%s", queue);
+    }
+    f->peer->capacity = capacity;
+    struct str q = str_of(f->peer->queue);
+    struct msg m = {.type = MSG_POLL};
+    m.u.poll.queues = &q;
+    m.u.poll.queues_len = 1;
+    m.u.poll.capacity = capacity;
+    m.u.poll.wait_ms = wait_ms;
+    peer_send(f, &m);
+}
+
+void peer_complete(struct fixture *f, const struct task_token *t, const char *output,
+                   const char *error)
+{
+    struct str q = str_of(f->peer->queue);
+    struct msg_completion c = {.token = *t};
+    c.status = error != NULL ? MSG_COMPLETION_FAILURE : MSG_COMPLETION_SUCCESS;
+    c.output = str_of(output);
+    c.error = str_of(error);
+    struct msg m = {.type = MSG_POLL};
+    m.u.poll.queues = &q;
+    m.u.poll.queues_len = 1;
+    m.u.poll.capacity = f->hold ? 0 : 1;
+    m.u.poll.completions = &c;
+    m.u.poll.completions_len = 1;
+    peer_send(f, &m);
+}
+
+/* ---- the node ---- */
+
+static void on_started(struct node_events *ev, enum err e, struct str address, struct str detail)
+{
+    (void)ev;
+    (void)address;
+    ck_assert_msg(e == ERR_OK, "%.*s", STR_ARG(detail));
+}
+
+static void on_state(struct node_events *ev, enum owner_state s)
+{
+    CONTAINER_OF(ev, struct fixture, events)->active = s == OWNER_ACTIVE;
+}
+
+static void on_stopped(struct node_events *ev)
+{
+    CONTAINER_OF(ev, struct fixture, events)->stopped = true;
+}
+
+static void node_boot(struct host *h)
+{
+    struct fixture *f = h->user;
+    struct node_ports ports = {.loops = &h->factory,
+                               .clock = &h->clock.base,
+                               .transport = &f->net->base,
+                               .store = &f->store->base,
+                               .faults = &f->faults,
+                               .seed = f->world->seed + h->lives};
+    f->node = node_start(&f->config, &ports, &f->events);
+}
+
+static void node_gone(struct host *h)
+{
+    struct fixture *f = h->user;
+    f->node = NULL;
+    f->active = false;
+}
+
+static void node_stop_now(struct host *h)
+{
+    node_stop(((struct fixture *)h->user)->node);
+}
+
+void fixture_setup(struct fixture *f, uint64_t seed)
+{
+    memset(f, 0, sizeof(*f));
+    f->world = world_new(seed, false, false);
+    f->net = sim_net_new(f->world);
+    f->store = sim_store_new(f->world, 0, 16);
+    fault_init(&f->faults, NULL, NULL);
+    node_config_defaults(&f->config);
+    f->config.listen = STR("tcp://node:7070");
+    f->config.window_us = 20 * US_PER_S;
+    f->config.promote_us = 5 * US_PER_S;
+    f->config.turn_loops = seed % 3 == 0 ? 0 : (uint32_t)(seed % 3);
+    f->events =
+        (struct node_events){.started = on_started, .state = on_state, .stopped = on_stopped};
+    f->node_host = host_new(f->world, "node");
+    f->node_host->boot = node_boot;
+    f->node_host->gone = node_gone;
+    f->node_host->user = f;
+    f->peer_host = host_new(f->world, "peer");
+    f->peer_host->boot = peer_boot;
+    f->peer_host->user = f;
+    host_boot(f->node_host);
+    RUN_UNTIL(f, f->active, 60 * US_PER_S);
+    host_boot(f->peer_host);
+    RUN_UNTIL(f, f->peer != NULL && f->peer->greeted, 10 * US_PER_S);
+}
+
+void fixture_teardown(struct fixture *f)
+{
+    world_free(f->world);
+    sim_store_free(f->store);
+    sim_net_free(f->net);
+}
+
+/* ---- tests ---- */
+
+static const char chain[] =
+    "{\"StartAt\":\"A\",\"States\":{"
+    "\"A\":{\"Type\":\"Task\",\"Resource\":\"queue:work\",\"Next\":\"B\"},"
+    "\"B\":{\"Type\":\"Task\",\"Resource\":\"queue:work\",\"ResultPath\":\"$.b\",\"Next\":\"C\"},"
+    "\"C\":{\"Type\":\"Pass\",\"Next\":\"D\"},"
+    "\"D\":{\"Type\":\"Task\",\"Resource\":\"queue:work\",\"End\":true}}}";
+static const char waiting[] =
+    "{\"StartAt\":\"W\",\"States\":{"
+    "\"W\":{\"Type\":\"Wait\",\"SecondsPath\":\"$.s\",\"Next\":\"T\"},"
+    "\"T\":{\"Type\":\"Task\",\"Resource\":\"queue:work\",\"End\":true}}}";
+
+START_TEST(chain_of_tasks_ends_with_its_data)
+{
+    struct fixture f;
+    fixture_setup(&f, (uint64_t)_i);
+    peer_define(&f, "chain", chain);
+    peer_poll(&f, "work", 10, 1000);
+    peer_start(&f, "chain", "one", "{\"n\":1}");
+    RUN_UNTIL(&f, f.started == 1, 10 * US_PER_S);
+    peer_watch(&f, f.execution[0]);
+    RUN_UNTIL(&f, f.ended == 1, 30 * US_PER_S);
+    ck_assert_uint_eq(f.succeeded, 1);
+    RUN_UNTIL(&f, f.acked == 3, 10 * US_PER_S);
+    ck_assert_uint_eq(f.tasks, 3);
+    ck_assert_str_eq(f.output, "{\"n\":1,\"b\":{\"n\":1}}");
+    fixture_teardown(&f);
+}
+END_TEST
+
+START_TEST(same_name_same_execution)
+{
+    struct fixture f;
+    fixture_setup(&f, (uint64_t)_i);
+    peer_define(&f, "chain", chain);
+    for (int i = 0; i < 4; i++) {
+        peer_start(&f, "chain", "one", "{\"n\":1}");
+    }
+    RUN_UNTIL(&f, f.started == 4, 10 * US_PER_S);
+    for (int i = 1; i < 4; i++) {
+        ck_assert_str_eq(f.execution[0], f.execution[i]);
+    }
+    peer_start(&f, "chain", "one", "{\"n\":2}");
+    RUN_UNTIL(&f, f.exists == 1, 10 * US_PER_S);
+    fixture_teardown(&f);
+}
+END_TEST
+
+/* Deadlines near, in later windows and beyond the ring fire once and never early. */
+START_TEST(waits_fire_once_and_never_early)
+{
+    struct fixture f;
+    fixture_setup(&f, (uint64_t)_i);
+    static const int seconds[] = {0, 1, 7, 25, 61, 119, 239, 250, 300, 601};
+    peer_define(&f, "waiting", waiting);
+    peer_poll(&f, "work", 10, 1000);
+    struct wall begin = world_wall(f.world);
+    for (size_t i = 0; i < ARRAY_LEN(seconds); i++) {
+        char name[16], input[32];
+        (void)snprintf(name, sizeof(name), "w%zu", i);
+        (void)snprintf(input, sizeof(input), "{\"s\":%d}", seconds[i]);
+        peer_start(&f, "waiting", name, input);
+    }
+    RUN_UNTIL(&f, f.started == ARRAY_LEN(seconds), 10 * US_PER_S);
+    RUN_UNTIL(&f, f.acked == ARRAY_LEN(seconds), 900 * US_PER_S);
+    ck_assert_uint_eq(f.tasks, ARRAY_LEN(seconds));
+    for (size_t i = 0; i < ARRAY_LEN(seconds); i++) {
+        int64_t late = f.task_at[i].us - begin.us - seconds[i] * (int64_t)US_PER_S;
+        ck_assert_int_ge(late, 0);
+        ck_assert_msg(late < US_PER_S, "wait of %d s was %lld us late", seconds[i],
+                      (long long)late);
+    }
+    fixture_teardown(&f);
+}
+END_TEST
+
+START_TEST(double_and_stale_outcomes)
+{
+    struct fixture f;
+    fixture_setup(&f, (uint64_t)_i);
+    f.hold = true;
+    peer_define(&f, "chain", chain);
+    peer_start(&f, "chain", "one", "{}");
+    peer_poll(&f, "work", 5, 5000);
+    RUN_UNTIL(&f, f.held_len == 1, 10 * US_PER_S);
+    struct task_token t = f.held[0].token;
+    struct task_token wrong = t;
+    wrong.nonce ^= 1;
+    peer_complete(&f, &wrong, "{}", NULL);
+    RUN_UNTIL(&f, f.stale == 1, 10 * US_PER_S);
+    peer_complete(&f, &t, "{}", NULL);
+    peer_complete(&f, &t, "{\"again\":1}", NULL);
+    RUN_UNTIL(&f, f.acked == 1 && f.stale == 2, 10 * US_PER_S);
+    fixture_teardown(&f);
+}
+END_TEST
+
+/* The node dies with a task at the worker: the worker says at hello that it holds it, so it does
+ * not go out again, and its outcome counts. */
+START_TEST(crash_with_a_held_task)
+{
+    struct fixture f;
+    fixture_setup(&f, (uint64_t)_i);
+    f.hold = true;
+    peer_define(&f, "chain", chain);
+    peer_start(&f, "chain", "one", "{}");
+    peer_poll(&f, "work", 5, 5000);
+    RUN_UNTIL(&f, f.held_len == 1, 10 * US_PER_S);
+    host_crash_and_restart(f.node_host, 1 * US_PER_S);
+    RUN_UNTIL(&f, !f.active, 10 * US_PER_S);
+    RUN_UNTIL(&f, f.active, 60 * US_PER_S);
+    RUN_UNTIL(&f, f.peer->greeted, 60 * US_PER_S);
+    peer_poll(&f, "work", 5, 20000);
+    world_run(f.world, f.world->now_us + 30 * US_PER_S);
+    ck_assert_uint_eq(f.tasks, 1);
+    f.hold = false;
+    peer_complete(&f, &f.held[0].token, "{}", NULL);
+    RUN_UNTIL(&f, f.acked == 3, 30 * US_PER_S);
+    ck_assert_uint_eq(f.tasks, 3);
+    fixture_teardown(&f);
+}
+END_TEST
+
+/* ---- two nodes on one database ---- */
+
+struct second {
+    struct node_events events;
+    struct node_config config;
+    struct fixture *f;
+    bool active, standby;
+    struct node *node;
+};
+
+static void second_started(struct node_events *ev, enum err e, struct str address,
+                           struct str detail)
+{
+    (void)ev;
+    (void)address;
+    ck_assert_msg(e == ERR_OK, "%.*s", STR_ARG(detail));
+}
+
+static void second_state(struct node_events *ev, enum owner_state s)
+{
+    struct second *n = CONTAINER_OF(ev, struct second, events);
+    n->active = s == OWNER_ACTIVE;
+    n->standby = s == OWNER_STANDBY;
+}
+
+static void second_stopped(struct node_events *ev)
+{
+    (void)ev;
+}
+
+static void second_boot(struct host *h)
+{
+    struct second *n = h->user;
+    struct node_ports ports = {.loops = &h->factory,
+                               .clock = &h->clock.base,
+                               .transport = &n->f->net->base,
+                               .store = &n->f->store->base,
+                               .seed = n->f->world->seed + 1000 + h->lives};
+    n->node = node_start(&n->config, &ports, &n->events);
+}
+
+static struct host *second_make(struct fixture *f, struct second *n)
+{
+    memset(n, 0, sizeof(*n));
+    n->f = f;
+    n->config = f->config;
+    n->config.node_id = STR("node-2");
+    n->config.listen = STR("tcp://node2:7070");
+    n->events = (struct node_events){.started = second_started,
+                                     .state = second_state,
+                                     .stopped = second_stopped};
+    struct host *h = host_new(f->world, "node2");
+    h->boot = second_boot;
+    h->user = n;
+    host_boot(h);
+    RUN_UNTIL(f, n->standby, 60 * US_PER_S);
+    return h;
+}
+
+/* The second node stands by while the first lives, and takes over when its lease has ended. */
+START_TEST(standby_takes_over_after_the_lease)
+{
+    struct fixture f;
+    struct second n;
+    fixture_setup(&f, (uint64_t)_i);
+    (void)second_make(&f, &n);
+    world_run(f.world, f.world->now_us + 60 * US_PER_S);
+    ck_assert(f.active && n.standby);
+    int64_t died = f.world->now_us;
+    host_crash(f.node_host);
+    RUN_UNTIL(&f, n.active, 30 * US_PER_S);
+    ck_assert_int_le(f.world->now_us - died, 15 * US_PER_S);
+    fixture_teardown(&f);
+}
+END_TEST
+
+/* Frozen beyond its lease, the first is evicted; on waking it commits nothing under its old claim and
+ * stands by under a new incarnation. */
+START_TEST(frozen_owner_is_evicted_and_stands_by)
+{
+    struct fixture f;
+    struct second n;
+    fixture_setup(&f, (uint64_t)_i);
+    (void)second_make(&f, &n);
+    peer_define(&f, "waiting", waiting);
+    peer_start(&f, "waiting", "w", "{\"s\":15}");
+    RUN_UNTIL(&f, f.started == 1, 10 * US_PER_S);
+    host_pause(f.node_host, 40 * US_PER_S);
+    RUN_UNTIL(&f, n.active, 30 * US_PER_S);
+    world_run(f.world, f.world->now_us + 40 * US_PER_S);
+    ck_assert(!f.active);
+    ck_assert(n.active);
+    fixture_teardown(&f);
+}
+END_TEST
+
+/* A drained node hands over at once: nobody waits for a lease. */
+START_TEST(drained_owner_hands_over_at_once)
+{
+    struct fixture f;
+    struct second n;
+    fixture_setup(&f, (uint64_t)_i);
+    (void)second_make(&f, &n);
+    int64_t asked = f.world->now_us;
+    host_run(f.node_host, node_stop_now);
+    RUN_UNTIL(&f, n.active, 30 * US_PER_S);
+    ck_assert(f.stopped);
+    ck_assert_int_le(f.world->now_us - asked, 4 * US_PER_S);
+    fixture_teardown(&f);
+}
+END_TEST
+
+/* The store goes away for longer than the lease and comes back: the node goes on. */
+START_TEST(store_away_and_back)
+{
+    struct fixture f;
+    fixture_setup(&f, (uint64_t)_i);
+    peer_define(&f, "chain", chain);
+    peer_poll(&f, "work", 5, 1000);
+    sim_store_away(f.store, 20 * US_PER_S);
+    world_run(f.world, f.world->now_us + 25 * US_PER_S);
+    ck_assert(f.active);
+    peer_start(&f, "chain", "one", "{}");
+    RUN_UNTIL(&f, f.acked == 3, 120 * US_PER_S);
+    ck_assert_uint_eq(f.started, 1);
+    fixture_teardown(&f);
+}
+END_TEST
+
+/* Answers of commits are lost, transactions fail: each start is there once, each outcome counts once. */
+START_TEST(lost_answers_and_failed_transactions)
+{
+    struct fixture f;
+    fixture_setup(&f, (uint64_t)_i);
+    peer_define(&f, "chain", chain);
+    peer_poll(&f, "work", 10, 1000);
+    f.store->faults.lose_answer = 0.2;
+    f.store->faults.serialization = 0.2;
+    for (int i = 0; i < 20; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "x%d", i);
+        peer_start(&f, "chain", name, "{\"n\":1}");
+    }
+    world_run(f.world, f.world->now_us + 120 * US_PER_S);
+    f.store->faults = (struct sim_store_faults){0};
+    ck_assert_msg(f.started + f.errors >= 20, "started %u errors %u", f.started, f.errors);
+    /* The client repeats what is in doubt under the same name: twenty executions, no more. */
+    uint32_t first = f.started;
+    for (int i = 0; i < 20; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "x%d", i);
+        peer_start(&f, "chain", name, "{\"n\":1}");
+    }
+    peer_poll(&f, "work", 10, 1000);
+    RUN_UNTIL(&f, f.started == first + 20, 60 * US_PER_S);
+    RUN_UNTIL(&f, f.acked + f.stale >= 60, 120 * US_PER_S);
+    for (uint32_t i = first; i < first + 20; i++) {
+        peer_watch(&f, f.execution[i]);
+    }
+    RUN_UNTIL(&f, f.succeeded == 20, 120 * US_PER_S);
+    fixture_teardown(&f);
+}
+END_TEST
+
+/* Deadlines whose turns are refused again and again fire all the same. */
+START_TEST(deadlines_outlive_refusals)
+{
+    struct fixture f;
+    fixture_setup(&f, (uint64_t)_i);
+    f.hold = true;
+    peer_define(&f, "waiting", waiting);
+    for (int i = 0; i < 10; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "x%d", i);
+        peer_start(&f, "waiting", name, "{\"s\":5}");
+    }
+    RUN_UNTIL(&f, f.started == 10, 4 * US_PER_S);
+    f.store->faults.serialization = 0.95;
+    world_run(f.world, f.world->now_us + 20 * US_PER_S);
+    f.store->faults = (struct sim_store_faults){0};
+    peer_poll(&f, "work", 10, 60000);
+    RUN_UNTIL(&f, f.held_len == 10, 60 * US_PER_S);
+    ck_assert_uint_eq(f.tasks, 10);
+    fixture_teardown(&f);
+}
+END_TEST
+
+/* More outcomes of one execution than a turn takes, none of which is of use. */
+START_TEST(many_stale_outcomes)
+{
+    enum { MANY = 2 * TURN_FACTS_MAX + 88 };
+    struct fixture f;
+    fixture_setup(&f, (uint64_t)_i);
+    f.hold = true;
+    peer_define(&f, "chain", chain);
+    peer_start(&f, "chain", "one", "{}");
+    peer_poll(&f, "work", 5, 5000);
+    RUN_UNTIL(&f, f.held_len == 1, 10 * US_PER_S);
+    struct msg_completion *v = MEM_ARRAY(struct msg_completion, MANY);
+    for (uint32_t i = 0; i < MANY; i++) {
+        v[i] = (struct msg_completion){.token = f.held[0].token, .output = STR("{}")};
+        v[i].token.nonce += 1 + i;
+    }
+    struct msg m = {.type = MSG_POLL};
+    m.u.poll.completions = v;
+    m.u.poll.completions_len = MANY;
+    peer_send(&f, &m);
+    mem_free(v);
+    RUN_UNTIL(&f, f.stale == MANY, 10 * US_PER_S);
+    peer_complete(&f, &f.held[0].token, "{}", NULL);
+    RUN_UNTIL(&f, f.acked == 1, 10 * US_PER_S);
+    fixture_teardown(&f);
+}
+END_TEST
+
+START_TEST(deleted_workflow_starts_nothing)
+{
+    struct fixture f;
+    fixture_setup(&f, (uint64_t)_i);
+    f.hold = true;
+    peer_define(&f, "chain", chain);
+    peer_start(&f, "chain", "one", "{}");
+    RUN_UNTIL(&f, f.started == 1, 10 * US_PER_S);
+    struct msg m = {.type = MSG_DEF_DELETE};
+    m.u.def_delete.workflow = STR("chain");
+    peer_send(&f, &m);
+    RUN_UNTIL(&f, f.deleted == 1, 10 * US_PER_S);
+    peer_start(&f, "chain", "two", "{}");
+    RUN_UNTIL(&f, f.errors == 1, 10 * US_PER_S);
+    ck_assert_uint_eq(f.last_error, ERR_NO_WORKFLOW);
+    /* What runs goes on. */
+    peer_poll(&f, "work", 5, 5000);
+    RUN_UNTIL(&f, f.held_len == 1, 10 * US_PER_S);
+    peer_complete(&f, &f.held[0].token, "{}", NULL);
+    RUN_UNTIL(&f, f.acked == 1, 10 * US_PER_S);
+    fixture_teardown(&f);
+}
+END_TEST
+
+/* Tasks that do not fit one answer come in the next. */
+START_TEST(tasks_larger_than_an_answer)
+{
+    enum { TASKS = 40, SIZE = 250000 };
+    struct fixture f;
+    fixture_setup(&f, (uint64_t)_i);
+    f.hold = true;
+    peer_define(&f, "chain", chain);
+    char *input = mem_alloc(SIZE + 1);
+    memset(input, 'x', SIZE);
+    input[0] = input[SIZE - 1] = '"';
+    input[SIZE] = '\0';
+    for (uint32_t i = 0; i < TASKS; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "x%u", i);
+        peer_start(&f, "chain", name, input);
+        RUN_UNTIL(&f, f.started == i + 1, 10 * US_PER_S);
+    }
+    mem_free(input);
+    peer_poll(&f, "work", 50, 1000);
+    RUN_UNTIL(&f, f.held_len > 0, 10 * US_PER_S);
+    ck_assert_uint_lt(f.held_len, TASKS);
+    ck_assert_uint_gt(f.held_len, TASKS / 2);
+    peer_poll(&f, "work", 50, 1000);
+    RUN_UNTIL(&f, f.held_len == TASKS, 10 * US_PER_S);
+    ck_assert_uint_eq(f.errors, 0);
+    fixture_teardown(&f);
+}
+END_TEST
+
+static void peer_history(struct fixture *f, uint32_t after, uint32_t limit, bool reverse)
+{
+    struct msg m = {.type = MSG_HISTORY};
+    m.u.history.execution = str_of(f->execution[0]);
+    m.u.history.after_event = after;
+    m.u.history.limit = limit;
+    m.u.history.reverse = reverse;
+    uint32_t before = f->pages;
+    peer_send(f, &m);
+    RUN_UNTIL(f, f->pages > before, 10 * US_PER_S);
+}
+
+/* Pages of any size, forwards and backwards, hold every event once; also where a snapshot is all that
+ * a load of the execution brings. */
+static void history_check(struct fixture *f)
+{
+    peer_history(f, 0, 1000, false);
+    uint32_t total = f->page_len;
+    ck_assert_uint_gt(total, 0);
+    for (uint32_t limit = 1; limit <= total + 1; limit += 1 + total / 7) {
+        for (int reverse = 0; reverse < 2; reverse++) {
+            uint32_t after = 0, seen = 0;
+            do {
+                peer_history(f, after, limit, reverse != 0);
+                for (uint32_t i = 0; i < f->page_len; i++, seen++) {
+                    ck_assert_uint_eq(f->page_ids[i], reverse != 0 ? total - seen : seen + 1);
+                }
+                after = f->page_last;
+            } while (after != 0);
+            ck_assert_uint_eq(seen, total);
+        }
+    }
+}
+
+START_TEST(history_in_pages)
+{
+    struct fixture f;
+    fixture_setup(&f, (uint64_t)_i);
+    f.hold = true;
+    peer_define(&f, "chain", chain);
+    char text[6000];
+    memset(text, 'a', sizeof(text));
+    text[0] = text[sizeof(text) - 2] = '"';
+    text[sizeof(text) - 1] = '\0';
+    peer_start(&f, "chain", "one", "{}");
+    for (uint32_t i = 0; i < 3; i++) {
+        peer_poll(&f, "work", 1, 5000);
+        RUN_UNTIL(&f, f.held_len == i + 1, 10 * US_PER_S);
+        history_check(&f);
+        memset(text + 1, 'b' + (int)i, sizeof(text) - 3);
+        char output[sizeof(text) + 16];
+        (void)snprintf(output, sizeof(output), i == 0 ? "{\"a\":%s}" : "%s", text);
+        peer_complete(&f, &f.held[i].token, output, NULL);
+        RUN_UNTIL(&f, f.acked == i + 1, 10 * US_PER_S);
+    }
+    history_check(&f);
+    fixture_teardown(&f);
+}
+END_TEST
+
+/* An execution that yields between its turns (out of fuel) goes on after a crash at any moment. */
+START_TEST(long_run_goes_on_after_a_crash)
+{
+    static const char counting[] =
+        "{\"StartAt\":\"I\",\"States\":{"
+        "\"I\":{\"Type\":\"Pass\",\"Parameters\":{\"i.$\":\"States.MathAdd($.i,1)\"},\"Next\":"
+        "\"C\"},"
+        "\"C\":{\"Type\":\"Choice\",\"Choices\":[{\"Variable\":\"$.i\",\"NumericLessThan\":20000,"
+        "\"Next\":\"I\"}],\"Default\":\"T\"},"
+        "\"T\":{\"Type\":\"Task\",\"Resource\":\"queue:work\",\"End\":true}}}";
+    struct fixture f;
+    fixture_setup(&f, (uint64_t)_i);
+    peer_define(&f, "counting", counting);
+    peer_start(&f, "counting", "one", "{\"i\":0}");
+    RUN_UNTIL(&f, f.started == 1, 10 * US_PER_S);
+    world_run(f.world, f.world->now_us + _i * 2 * (int64_t)US_PER_MS);
+    host_crash_and_restart(f.node_host, 1 * US_PER_S);
+    RUN_UNTIL(&f, !f.active, 10 * US_PER_S);
+    RUN_UNTIL(&f, f.active && f.peer->greeted, 60 * US_PER_S);
+    peer_poll(&f, "work", 5, 60000);
+    RUN_UNTIL(&f, f.acked == 1, 60 * US_PER_S); /* a claim's scan wakes it: nobody else asks */
+    ck_assert_uint_eq(f.tasks, 1);
+    fixture_teardown(&f);
+}
+END_TEST
+
+/* Away for longer than the whole ring: what was due meanwhile, and what is due later, fires. */
+START_TEST(long_time_away)
+{
+    static const int seconds[] = {5, 100, 300, 1400, 1700, 3000};
+    struct fixture f;
+    fixture_setup(&f, (uint64_t)_i);
+    f.hold = true;
+    peer_define(&f, "waiting", waiting);
+    struct wall begin = world_wall(f.world);
+    for (size_t i = 0; i < ARRAY_LEN(seconds); i++) {
+        char name[16], input[32];
+        (void)snprintf(name, sizeof(name), "w%zu", i);
+        (void)snprintf(input, sizeof(input), "{\"s\":%d}", seconds[i]);
+        peer_start(&f, "waiting", name, input);
+    }
+    RUN_UNTIL(&f, f.started == ARRAY_LEN(seconds), 4 * US_PER_S);
+    host_crash_and_restart(f.node_host, 1500 * US_PER_S);
+    RUN_UNTIL(&f, !f.active, 10 * US_PER_S);
+    RUN_UNTIL(&f, f.active && f.peer->greeted, 1600 * US_PER_S);
+    for (uint32_t i = 1; i <= ARRAY_LEN(seconds); i++) {
+        while (f.held_len < i && world_wall(f.world).us < begin.us + 3100 * (int64_t)US_PER_S) {
+            peer_poll(&f, "work", 1, 30000);
+            world_run(f.world, f.world->now_us + 31 * US_PER_S);
+        }
+        ck_assert_uint_eq(f.held_len, i);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(seconds); i++) {
+        ck_assert_int_ge(f.task_at[i].us, begin.us + seconds[i] * (int64_t)US_PER_S);
+    }
+    fixture_teardown(&f);
+}
+END_TEST
+
+START_TEST(one_hello_per_connection)
+{
+    struct fixture f;
+    fixture_setup(&f, (uint64_t)_i);
+    struct msg m = {.type = MSG_HELLO};
+    m.u.hello.protocol = MSG_PROTOCOL;
+    m.u.hello.name = STR("somebody-else");
+    m.u.hello.instance = 78;
+    peer_send(&f, &m);
+    RUN_UNTIL(&f, f.errors == 1, 10 * US_PER_S);
+    ck_assert_uint_eq(f.last_error, ERR_PROTOCOL);
+    peer_define(&f, "chain", chain);
+    peer_start(&f, "chain", "one", "{}");
+    peer_poll(&f, "work", 1, 5000);
+    RUN_UNTIL(&f, f.acked == 3, 10 * US_PER_S);
+    fixture_teardown(&f);
+}
+END_TEST
+
+START_TEST(stops_clean)
+{
+    struct fixture f;
+    fixture_setup(&f, (uint64_t)_i);
+    peer_define(&f, "chain", chain);
+    peer_poll(&f, "work", 5, 5000);
+    peer_start(&f, "chain", "one", "{}");
+    RUN_UNTIL(&f, f.acked == 3, 30 * US_PER_S);
+    host_run(f.node_host, node_stop_now);
+    RUN_UNTIL(&f, f.stopped, 10 * US_PER_S);
+    fixture_teardown(&f);
+}
+END_TEST
+
+int main(void)
+{
+    mem_regions_enable(); /* a host that crashes loses its memory */
+    Suite *s = suite_create("engine");
+    TCase *c = tcase_create("engine");
+    tcase_set_timeout(c, 60);
+    tcase_add_loop_test(c, chain_of_tasks_ends_with_its_data, 0, 6);
+    tcase_add_loop_test(c, same_name_same_execution, 0, 6);
+    tcase_add_loop_test(c, waits_fire_once_and_never_early, 0, 6);
+    tcase_add_loop_test(c, double_and_stale_outcomes, 0, 6);
+    tcase_add_loop_test(c, crash_with_a_held_task, 0, 6);
+    tcase_add_loop_test(c, standby_takes_over_after_the_lease, 0, 6);
+    tcase_add_loop_test(c, frozen_owner_is_evicted_and_stands_by, 0, 6);
+    tcase_add_loop_test(c, drained_owner_hands_over_at_once, 0, 6);
+    tcase_add_loop_test(c, store_away_and_back, 0, 6);
+    tcase_add_loop_test(c, lost_answers_and_failed_transactions, 0, 12);
+    tcase_add_loop_test(c, deadlines_outlive_refusals, 0, 6);
+    tcase_add_loop_test(c, many_stale_outcomes, 0, 3);
+    tcase_add_loop_test(c, deleted_workflow_starts_nothing, 0, 3);
+    tcase_add_loop_test(c, tasks_larger_than_an_answer, 0, 2);
+    tcase_add_loop_test(c, history_in_pages, 0, 3);
+    tcase_add_loop_test(c, long_run_goes_on_after_a_crash, 0, 20);
+    tcase_add_loop_test(c, long_time_away, 0, 3);
+    tcase_add_loop_test(c, one_hello_per_connection, 0, 3);
+    tcase_add_loop_test(c, stops_clean, 0, 6);
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,433 @@
+/* Tasks meet workers, on a loop of the simulator. */
+#include "base/prelude.h"
+
+#include "tests/unit/base/suite.h"
+
+#include "base/mem.h"
+#include "scheduler/dispatch.h"
+#include "tests/sim/world.h"
+
+enum { ANSWERS_MAX = 64 };
+
+static struct world *world;
+static struct host *host;
+static struct loop *loop;
+static struct dispatch *d;
+static struct storeclock store_time;
+static struct dispatch_handler handler;
+static struct rng rng;
+/* what happened */
+static uint32_t answers, granted, timeouts, heartbeats, hydrations, refills;
+static uint64_t granted_seq[ANSWERS_MAX];
+static struct task_token asked[ANSWERS_MAX];
+
+static void on_timed_out(struct dispatch_handler *h, const struct dtask *t, bool heartbeat)
+{
+    (void)h;
+    (void)t;
+    timeouts += !heartbeat;
+    heartbeats += heartbeat;
+}
+static void on_hydrate(struct dispatch_handler *h, const struct task_token *tokens, uint32_t len)
+{
+    (void)h;
+    for (uint32_t i = 0; i < len; i++) {
+        asked[hydrations++ % ANSWERS_MAX] = tokens[i];
+    }
+}
+static void on_refill(struct dispatch_handler *h)
+{
+    (void)h;
+    refills++;
+}
+static void on_answer(struct dispatch_poll *p, struct dtask **v, uint32_t len)
+{
+    (void)p;
+    answers++;
+    for (uint32_t i = 0; i < len; i++) {
+        granted_seq[granted++ % ANSWERS_MAX] = v[i]->t.token.ref.seq;
+        ck_assert(v[i]->t.has_input);
+    }
+}
+
+/* Test bodies run as code of the loop. */
+static void (*body)(void);
+static bool body_done;
+static struct loop_task body_task;
+static void body_run(struct loop_task *t)
+{
+    (void)t;
+    body();
+    body_done = true;
+}
+static void body_post(struct host *h)
+{
+    (void)h;
+    body_task = (struct loop_task){.run = body_run, .name = "test"};
+    loop_post(loop, &body_task);
+}
+static void run(void (*f)(void))
+{
+    body = f;
+    body_done = false;
+    host_run(host, body_post);
+    while (!body_done && world_step(world, INT64_MAX)) {
+    }
+    ck_assert(body_done);
+}
+static void pass(int64_t us)
+{
+    world_run(world, world->now_us + us);
+}
+
+static uint32_t tasks_max;
+static void make(void)
+{
+    struct mono now = loop_now(loop);
+    storeclock_init(&store_time);
+    storeclock_sample(&store_time, now, now, world_wall(world));
+    d = dispatch_new(&(struct dispatch_config){
+        .loop = loop, .clock = &store_time, .handler = &handler, .tasks_max = tasks_max});
+}
+static void boot(struct host *h)
+{
+    loop = h->factory.make(&h->factory, "front");
+}
+static void setup(void)
+{
+    answers = granted = timeouts = heartbeats = hydrations = refills = 0;
+    handler = (struct dispatch_handler){.timed_out = on_timed_out,
+                                        .hydrate = on_hydrate,
+                                        .refill = on_refill};
+    rng_seed(&rng, 7);
+    world = world_new(7, false, false);
+    host = host_new(world, "node");
+    host->boot = boot;
+    loop = NULL;
+    host_boot(host);
+    while (loop == NULL && world_step(world, INT64_MAX)) {
+    }
+    run(make);
+}
+static void teardown(void)
+{
+    world_free(world);
+}
+
+static struct dispatch_task task(uint64_t seq, const char *queue)
+{
+    struct dispatch_task t = {.tenant = 1,
+                              .queue = str_of(queue),
+                              .workflow = STR("w"),
+                              .execution_name = STR("n"),
+                              .state = STR("S"),
+                              .has_input = true,
+                              .input = STR("{}")};
+    struct rng fixed;
+    rng_seed(&fixed, 99);
+    t.token.ref.exec = exec_id_make(0, 5, 1, (struct wall){1}, &fixed);
+    t.token.ref.seq = seq;
+    t.token.ref.attempt = 1;
+    t.token.nonce = seq * 1000 + 1;
+    return t;
+}
+static void add(uint64_t seq, const char *queue)
+{
+    struct dispatch_task t = task(seq, queue);
+    dispatch_add(d, &t);
+}
+static struct dispatch_session *hello(uint64_t instance, const struct task_token *held, uint32_t n)
+{
+    return dispatch_hello(d, instance, 1, STR("worker"), 100 + instance, held, n);
+}
+static struct dispatch_poll polls[8];
+static void ask(int i, struct dispatch_session *s, const char *queue, uint32_t capacity,
+                int64_t wait_us)
+{
+    struct str q = str_of(queue);
+    polls[i] = (struct dispatch_poll){.session = s,
+                                      .capacity = capacity,
+                                      .closing = wait_us == 0,
+                                      .answer = on_answer};
+    dispatch_poll(d, &polls[i], &q, 1, (struct mono){loop_now(loop).us + wait_us});
+}
+static struct dispatch_stats stats(void)
+{
+    struct dispatch_stats s;
+    dispatch_stats(d, &s);
+    return s;
+}
+
+/* A worker that was told its attempt is over holds it no more, known here or not; another attempt in the
+ * same place is not touched. */
+static void forget_body(void)
+{
+    struct dispatch_task t = task(1, "q");
+    (void)hello(1, &t.token, 1); /* before the table was read */
+    dispatch_forget(d, &t.token);
+    dispatch_found(d, &t, loop_now(loop));
+    ck_assert_uint_eq(stats().granted, 0);
+    ck_assert_uint_eq(stats().confirming, 1);
+    struct task_token other = t.token;
+    other.nonce++;
+    dispatch_forget(d, &other);
+    ck_assert_uint_eq(stats().tasks, 1);
+    dispatch_forget(d, &t.token);
+    ck_assert_uint_eq(stats().tasks, 0);
+}
+
+static void fifo_body(void)
+{
+    struct dispatch_session *s = hello(1, NULL, 0);
+    for (uint64_t i = 1; i <= 5; i++) {
+        add(i, "q");
+    }
+    add(6, "other");
+    dispatch_flush(d);
+    ask(0, s, "q", 3, 0);
+    ask(1, s, "q", 10, 0);
+    dispatch_flush(d);
+    ck_assert_uint_eq(answers, 2);
+    ck_assert_uint_eq(granted, 5);
+    for (uint64_t i = 0; i < 5; i++) {
+        ck_assert_uint_eq(granted_seq[i], i + 1);
+    }
+    ck_assert_uint_eq(stats().ready, 1);
+    ck_assert_uint_eq(stats().granted, 5);
+}
+START_TEST(first_come_first_served_by_queue)
+{
+    run(fifo_body);
+}
+END_TEST
+
+static void wait_body(void)
+{
+    struct dispatch_session *s = hello(1, NULL, 0);
+    ask(0, s, "q", 1, 5 * US_PER_S);
+    ask(1, s, "q", 1, 9 * US_PER_S);
+    dispatch_flush(d);
+    ck_assert_uint_eq(answers, 0);
+    add(1, "q");
+    dispatch_flush(d);
+    ck_assert_uint_eq(answers, 1);
+    ck_assert(!polls[0].active && polls[1].active);
+}
+START_TEST(a_long_poll_gets_the_task_or_its_time)
+{
+    run(wait_body);
+    pass(10 * US_PER_S);
+    ck_assert_uint_eq(answers, 2);
+    ck_assert_uint_eq(granted, 1);
+    ck_assert_uint_eq(stats().polls, 0);
+}
+END_TEST
+
+static void twice_body(void)
+{
+    add(1, "q");
+    add(1, "q");
+    dispatch_flush(d);
+    ck_assert_uint_eq(stats().tasks, 1);
+    struct dispatch_task t = task(1, "q");
+    dispatch_remove(d, &t.token);
+    dispatch_remove(d, &t.token);
+    ck_assert_uint_eq(stats().tasks, 0);
+    ck_assert_uint_eq(stats().bytes, 0);
+}
+START_TEST(known_tasks_are_not_added_twice)
+{
+    run(twice_body);
+}
+END_TEST
+
+static struct dispatch_session *lost_session;
+static void lost_body(void)
+{
+    lost_session = hello(1, NULL, 0);
+    add(1, "q");
+    add(2, "q");
+    ask(0, lost_session, "q", 2, 0);
+    dispatch_flush(d);
+    ck_assert_uint_eq(granted, 2);
+    dispatch_lost(d, lost_session, 101);
+}
+static void back_body(void)
+{
+    struct dispatch_task t = task(2, "q");
+    struct dispatch_session *s = hello(1, &t.token, 1);
+    ck_assert_ptr_eq(s, lost_session);
+    ck_assert_uint_eq(stats().granted, 1);
+    ck_assert_uint_eq(stats().ready, 1);
+}
+START_TEST(a_worker_that_comes_back_keeps_what_it_lists)
+{
+    run(lost_body);
+    pass(DISPATCH_SESSION_GRACE_US / 2);
+    run(back_body);
+    pass(DISPATCH_SESSION_GRACE_US * 2);
+    ck_assert_uint_eq(stats().granted, 1);
+}
+END_TEST
+START_TEST(a_worker_that_stays_away_loses_its_tasks)
+{
+    run(lost_body);
+    pass(DISPATCH_SESSION_GRACE_US + US_PER_S);
+    ck_assert_uint_eq(stats().granted, 0);
+    ck_assert_uint_eq(stats().ready, 2);
+    ck_assert_uint_eq(stats().sessions, 0);
+}
+END_TEST
+
+static void found(uint64_t seq)
+{
+    struct dispatch_task t = task(seq, "q");
+    t.has_input = false;
+    t.input = t.workflow = t.execution_name = t.state = STR_NONE;
+    dispatch_found(d, &t, (struct mono){loop_now(loop).us + 5 * US_PER_S});
+}
+static void confirm_body(void)
+{
+    struct dispatch_task early = task(1, "q"), late = task(2, "q");
+    struct dispatch_session *s = hello(1, &early.token, 1); /* before the table was read */
+    found(1);
+    found(2);
+    found(3);
+    hello(2, &late.token, 1); /* after */
+    ask(0, s, "q", 5, 20 * US_PER_S);
+    dispatch_flush(d);
+    ck_assert_uint_eq(stats().granted, 2);
+    ck_assert_uint_eq(stats().confirming, 1);
+    ck_assert_uint_eq(granted, 0);
+}
+static void filled_body(void)
+{
+    struct dispatch_task t = task(3, "q");
+    dispatch_hydrated(d, &t.token, true, &t);
+    dispatch_flush(d);
+}
+START_TEST(found_tasks_wait_for_confirmation)
+{
+    run(confirm_body);
+    pass(6 * US_PER_S);
+    ck_assert_uint_eq(hydrations, 1);
+    ck_assert_uint_eq(asked[0].ref.seq, 3);
+    run(filled_body);
+    ck_assert_uint_eq(granted, 1);
+    ck_assert_uint_eq(granted_seq[0], 3);
+}
+END_TEST
+
+static void deadline_body(void)
+{
+    struct dispatch_session *s = hello(1, NULL, 0);
+    struct dispatch_task t = task(1, "q");
+    t.timeout_at.us = world_wall(world).us + 3 * US_PER_S;
+    dispatch_add(d, &t);
+    t = task(2, "q");
+    t.heartbeat_us = 2 * US_PER_S;
+    dispatch_add(d, &t);
+    ask(0, s, "q", 2, 0);
+    dispatch_flush(d);
+    ck_assert_uint_eq(granted, 2);
+}
+static void beat_body(void)
+{
+    struct dispatch_task t = task(2, "q");
+    ck_assert_int_eq(dispatch_heartbeat(d, &t.token), ERR_OK);
+    t.token.nonce++;
+    ck_assert_int_eq(dispatch_heartbeat(d, &t.token), ERR_STALE);
+}
+START_TEST(deadlines_of_attempts)
+{
+    run(deadline_body);
+    pass(1500 * US_PER_MS);
+    run(beat_body);
+    pass(1000 * US_PER_MS);
+    ck_assert_uint_eq(heartbeats, 0);
+    pass(1200 * US_PER_MS);
+    ck_assert_uint_eq(heartbeats, 1);
+    ck_assert_uint_eq(timeouts, 1);
+}
+END_TEST
+
+static void overflow_body(void)
+{
+    for (uint64_t i = 1; i <= 20; i++) {
+        add(i, "q");
+    }
+    dispatch_flush(d);
+    ck_assert_uint_eq(stats().tasks, 10);
+    ck_assert(stats().overflow);
+    for (uint64_t i = 1; i <= 6; i++) {
+        struct dispatch_task t = task(i, "q");
+        dispatch_remove(d, &t.token);
+    }
+    dispatch_flush(d);
+    ck_assert_uint_eq(refills, 1);
+    ck_assert(!stats().overflow);
+}
+static void small(void)
+{
+    dispatch_free(d);
+    tasks_max = 10;
+    make();
+    tasks_max = 0;
+}
+START_TEST(a_full_memory_leaves_tasks_in_the_store)
+{
+    run(small);
+    run(overflow_body);
+}
+END_TEST
+
+static void cancel_body(void)
+{
+    struct dispatch_session *s = hello(1, NULL, 0);
+    ask(0, s, "q", 2, 60 * US_PER_S);
+    dispatch_flush(d);
+    dispatch_poll_cancel(d, &polls[0]);
+    dispatch_poll_cancel(d, &polls[0]);
+    add(1, "q");
+    dispatch_flush(d);
+    ck_assert_uint_eq(answers, 0);
+    ck_assert_uint_eq(stats().ready, 1);
+    dispatch_free(d);
+}
+START_TEST(an_attempt_told_to_be_over_is_held_by_nobody)
+{
+    run(forget_body);
+}
+END_TEST
+
+START_TEST(a_cancelled_poll_is_never_answered)
+{
+    run(cancel_body);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {first_come_first_served_by_queue,
+                                  a_long_poll_gets_the_task_or_its_time,
+                                  known_tasks_are_not_added_twice,
+                                  a_worker_that_comes_back_keeps_what_it_lists,
+                                  a_worker_that_stays_away_loses_its_tasks,
+                                  found_tasks_wait_for_confirmation,
+                                  deadlines_of_attempts,
+                                  a_full_memory_leaves_tasks_in_the_store,
+                                  an_attempt_told_to_be_over_is_held_by_nobody,
+                                  a_cancelled_poll_is_never_answered};
+    Suite *s = suite_create("dispatch");
+    TCase *c = tcase_create("dispatch");
+    tcase_add_checked_fixture(c, setup, teardown);
+    for (size_t i = 0; i < ARRAY_LEN(tests); i++) {
+        tcase_add_test(c, tests[i]);
+    }
+    suite_add_tcase(s, c);
+    SRunner *r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    int failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
