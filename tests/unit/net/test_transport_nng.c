@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <check.h>
+#include <dirent.h>
 #include <netinet/in.h>
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
@@ -86,6 +87,29 @@ static void until(_Atomic int *value, int wanted)
     int64_t end = clock_mono(os_clock()).us + 20 * (int64_t)US_PER_S;
     while (*value < wanted) {
         ck_assert_msg(clock_mono(os_clock()).us < end, "%d of %d", *value, wanted);
+        (void)poll(NULL, 0, 1);
+    }
+}
+
+/* Open descriptors of this process. */
+static int descriptors(void)
+{
+    DIR *d = opendir("/proc/self/fd");
+    int n = 0;
+    ck_assert_ptr_nonnull(d);
+    while (readdir(d) != NULL) {
+        n++;
+    }
+    closedir(d);
+    return n;
+}
+
+/* As until(), for descriptors to be closed. */
+static void until_descriptors(int wanted)
+{
+    int64_t end = clock_mono(os_clock()).us + 20 * (int64_t)US_PER_S;
+    while (descriptors() > wanted) {
+        ck_assert_msg(clock_mono(os_clock()).us < end, "%d of %d", descriptors(), wanted);
         (void)poll(NULL, 0, 1);
     }
 }
@@ -448,6 +472,7 @@ START_TEST(cut_in_mid_message)
     server_start(&s, "tcp://127.0.0.1:0");
     s.disconnect = true;
     snprintf(address, sizeof(address), "%.*s", STR_ARG(s.listener->address));
+    int before = descriptors();
     for (int i = 0; i < ROUNDS; i++) {
         uint8_t bytes[64];
         int fd = plain_socket(&s);
@@ -464,7 +489,11 @@ START_TEST(cut_in_mid_message)
             close(fd);
         }
     }
-    until(&s.closed, ROUNDS);
+    /* Who closed at once may be gone before its handshake was read, and then was no connection. Each
+     * of the others had one request answered by its end. In the end no descriptor is left. */
+    until(&s.closed, ROUNDS - ROUNDS / 3);
+    until_descriptors(before);
+    ck_assert_int_le(s.closed, ROUNDS);
     struct peer p = {.loop = loop_uv_new(os_clock(), "peer"), .address = address};
     fake_on_loop(p.loop, do_dial, &p);
     until(&p.downs, 5);

@@ -175,24 +175,22 @@ static void put_wire(struct buf *out, const struct example *x)
 
 static struct str QUEUE[] = {STR("pay")};
 
-static const struct example *examples(size_t *len, struct arena *a)
+struct conversation {
+    struct example v[16];
+    size_t len;
+};
+
+static void conversation_add(struct conversation *to, const struct example *rows, size_t len)
 {
-    struct task_token token = sample_token(0);
-    char *id = arena_zalloc(a, EXEC_ID_TEXT + 1);
-    exec_id_format(&token.ref.exec, id);
-    struct msg_completion *done = ARENA_NEW(a, struct msg_completion);
-    struct msg_task *task = ARENA_NEW(a, struct msg_task);
-    uint32_t *acks = ARENA_NEW(a, uint32_t);
-    *done = (struct msg_completion){.token = token, .output = STR("{\"paid\":true}")};
-    *task = (struct msg_task){.token = token,
-                              .queue = QUEUE[0],
-                              .workflow = STR("orders"),
-                              .name = STR("o-17"),
-                              .execution = str_of(id),
-                              .state = STR("Pay"),
-                              .attempt = 1,
-                              .input = STR("{\"order\":17}")};
-    const struct example all[] = {
+    ck_assert_uint_le(to->len + len, ARRAY_LEN(to->v));
+    memcpy(to->v + to->len, rows, len * sizeof(*rows));
+    to->len += len;
+}
+
+/* The connection, hello and a start. */
+static void examples_opening(struct conversation *to, struct str id)
+{
+    const struct example rows[] = {
         {"The client opens the connection (REQ is protocol 0x30).",
          true,
          0,
@@ -233,11 +231,20 @@ static const struct example *examples(size_t *len, struct arena *a)
                           .heartbeat_ms = 5000}},
           {.type = MSG_START_OK,
            .corr = 2,
-           .u.start_ok = {.execution = str_of(id),
+           .u.start_ok = {.execution = id,
                           .created = true,
                           .started_at_ms = INT64_C(1795000000000),
                           .name = STR("o-17")}}},
          2},
+    };
+    conversation_add(to, rows, ARRAY_LEN(rows));
+}
+
+/* A worker takes a task and gives its outcome; a request that is refused. */
+static void examples_work(struct conversation *to, struct str id, struct msg_task *task,
+                          struct msg_completion *done, uint32_t *acks)
+{
+    const struct example rows[] = {
         {"A worker with one free place polls queue \"pay\" and is willing to wait 20 s.",
          true,
          2,
@@ -274,7 +281,7 @@ static const struct example *examples(size_t *len, struct arena *a)
          true,
          4,
          NULL,
-         {{.type = MSG_STOP, .corr = 5, .u.stop = {.execution = str_of(id)}}},
+         {{.type = MSG_STOP, .corr = 5, .u.stop = {.execution = id}}},
          1},
         {"Refused: error 22, NO_EXECUTION.",
          false,
@@ -285,28 +292,49 @@ static const struct example *examples(size_t *len, struct arena *a)
            .u.error = {.code = ERR_NO_EXECUTION, .text = STR("no such execution")}}},
          1},
     };
-    *len = ARRAY_LEN(all);
-    return arena_memdup(a, all, sizeof(all));
+    conversation_add(to, rows, ARRAY_LEN(rows));
+}
+
+static void examples(struct conversation *out, struct arena *a)
+{
+    struct task_token token = sample_token(0);
+    char *id = arena_zalloc(a, EXEC_ID_TEXT + 1);
+    exec_id_format(&token.ref.exec, id);
+    struct msg_completion *done = ARENA_NEW(a, struct msg_completion);
+    struct msg_task *task = ARENA_NEW(a, struct msg_task);
+    uint32_t *acks = ARENA_NEW(a, uint32_t);
+    *done = (struct msg_completion){.token = token, .output = STR("{\"paid\":true}")};
+    *task = (struct msg_task){.token = token,
+                              .queue = QUEUE[0],
+                              .workflow = STR("orders"),
+                              .name = STR("o-17"),
+                              .execution = str_of(id),
+                              .state = STR("Pay"),
+                              .attempt = 1,
+                              .input = STR("{\"order\":17}")};
+    out->len = 0;
+    examples_opening(out, str_of(id));
+    examples_work(out, str_of(id), task, done, acks);
 }
 
 static void make_examples(struct buf *out)
 {
     struct arena a;
-    size_t len;
+    struct conversation c;
     arena_init(&a, 0);
-    const struct example *all = examples(&len, &a);
+    examples(&c, &a);
     buf_puts(out, "[\n");
-    for (size_t i = 0; i < len; i++) {
+    for (size_t i = 0; i < c.len; i++) {
         struct buf wire;
         buf_init(&wire, 0);
-        put_wire(&wire, &all[i]);
+        put_wire(&wire, &c.v[i]);
         buf_printf(out, "%s{\"what\": ", i > 0 ? ",\n" : "");
-        put_json_str(out, str_of(all[i].what));
+        put_json_str(out, str_of(c.v[i].what));
         buf_printf(out, ", \"from\": \"%s\",\n \"messages\": [",
-                   all[i].from_client ? "client" : "node");
-        for (unsigned k = 0; k < all[i].len; k++) {
+                   c.v[i].from_client ? "client" : "node");
+        for (unsigned k = 0; k < c.v[i].len; k++) {
             buf_puts(out, k > 0 ? ", " : "");
-            put_array(out, &all[i].m[k]);
+            put_array(out, &c.v[i].m[k]);
         }
         buf_puts(out, "],\n \"wire\": \"");
         put_hex(out, buf_str(&wire), "");
@@ -322,17 +350,17 @@ static void make_examples(struct buf *out)
 static void make_dialogue(struct buf *out)
 {
     struct arena a;
-    size_t len;
+    struct conversation c;
     arena_init(&a, 0);
-    const struct example *all = examples(&len, &a);
-    for (size_t i = 0; i < len; i++) {
+    examples(&c, &a);
+    for (size_t i = 0; i < c.len; i++) {
         struct buf wire;
         buf_init(&wire, 0);
-        put_wire(&wire, &all[i]);
+        put_wire(&wire, &c.v[i]);
         buf_printf(out, "**%s** %s\n\n```\n",
-                   all[i].from_client ? "Client:" : "Node:", all[i].what);
-        for (unsigned k = 0; k < all[i].len; k++) {
-            put_array(out, &all[i].m[k]);
+                   c.v[i].from_client ? "Client:" : "Node:", c.v[i].what);
+        for (unsigned k = 0; k < c.v[i].len; k++) {
+            put_array(out, &c.v[i].m[k]);
             buf_putc(out, '\n');
         }
         for (size_t at = 0; at < wire.size; at += 24) {
