@@ -184,9 +184,9 @@ struct stream {
     struct mono since;
     char *in;
     size_t in_size, in_room;
-    struct buf out, sending;       /* waiting; under way */
-    size_t sent;                   /* bytes of "sending" that have gone */
-    unsigned out_len, sending_len; /* messages in them */
+    struct buf out, sending; /* waiting; under way */
+    size_t sent;             /* bytes of "sending" that have gone */
+    unsigned out_len;        /* messages waiting */
     void *user;
 };
 
@@ -266,7 +266,6 @@ static void stream_flush(struct stream *s)
     s->sending = s->out;
     s->out = empty;
     buf_clear(&s->out);
-    s->sending_len = s->out_len;
     s->out_len = 0;
     s->sent = 0;
     stream_write(s);
@@ -423,7 +422,6 @@ static void tx_run(struct event *e)
         if (s->sent < s->sending.size && !s->cut) {
             stream_write(s);
         } else {
-            s->sending_len = 0;
             if (s->sending.room > READ_ROOM_KEPT) {
                 buf_fini(&s->sending);
                 buf_init(&s->sending, 0);
@@ -571,8 +569,10 @@ static void conn_message(struct end *e, struct stream *s, struct str bytes)
     struct listener *l = listener_of(e);
     struct conn *c = s->user;
     size_t route = route_size(bytes);
-    /* Replies that the peer does not fetch count, too: they take memory. */
-    unsigned waiting = c->unanswered + s->out_len + s->sending_len;
+    /* Replies that the peer does not fetch count, too: they take memory. Not those of the write that
+     * is under way: the peer may have read them, and asked again, before we learn that they have
+     * gone. So at most twice NET_INFLIGHT_MAX stand here. */
+    unsigned waiting = c->unanswered + s->out_len;
     if (route == 0 || waiting >= NET_INFLIGHT_MAX || bytes.size - route > MESSAGE_SIZE_MAX) {
         stream_lost(s);
         return;
