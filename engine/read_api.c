@@ -78,7 +78,7 @@ void api_list(struct call *c)
                                          .done = list_done,
                                          .arena = call_arena(c)},
                                  .tenant = c->frame->conn->tenant,
-                                 .workflow = in->workflow,
+                                 .workflow = in->workflow.size > 0 ? in->workflow : STR_NONE,
                                  .status = (uint8_t)in->status,
                                  .limit = limit_of(in->limit)};
     if (in->cursor.size > 0 &&

@@ -63,6 +63,12 @@ struct wall shard_now(const struct shard *s)
 
 /* ---- questions ---- */
 
+/* What there is none of stays none: an empty text would be an answer. */
+static struct str dup_or_none(struct arena *a, struct str s)
+{
+    return s.p == NULL ? STR_NONE : str_dup(a, s);
+}
+
 static void view_fill(struct entry *e, struct item *it)
 {
     const struct exec_ident *ident = exec_ident(e->x);
@@ -70,10 +76,10 @@ static void view_fill(struct entry *e, struct item *it)
     it->view = (struct item_view){.status = exec_status(e->x),
                                   .workflow = str_dup(a, ident->workflow),
                                   .name = str_dup(a, ident->name),
-                                  .input = str_dup(a, exec_input(e->x)),
-                                  .output = str_dup(a, exec_output(e->x)),
-                                  .error = str_dup(a, exec_error(e->x)),
-                                  .cause = str_dup(a, exec_cause(e->x)),
+                                  .input = dup_or_none(a, exec_input(e->x)),
+                                  .output = dup_or_none(a, exec_output(e->x)),
+                                  .error = dup_or_none(a, exec_error(e->x)),
+                                  .cause = dup_or_none(a, exec_cause(e->x)),
                                   .started_at = ident->started_at,
                                   .closed_at = e->closed_at,
                                   .event_count = exec_event_count(e->x),

@@ -34,6 +34,9 @@ struct fixture {
     struct wall task_at[256]; /* true time at which each task came */
     char output[512];
     uint32_t deleted, pages;                              /* answers to DEF_DELETE, HISTORY */
+    uint32_t lists, listed;                               /* answers to LIST, rows of the last */
+    uint32_t described;                                   /* answers to DESCRIBE */
+    bool has_output, has_error, has_cause;                /* of the last */
     uint32_t page_len, page_last, page_ids[MSG_ROWS_MAX]; /* the page that came last */
     bool hold;                                            /* do not complete tasks */
     struct msg_task held[64];

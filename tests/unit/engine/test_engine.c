@@ -79,6 +79,16 @@ static void peer_on_msg(struct fixture *f, const struct msg *m)
     case MSG_DEF_DELETE_OK:
         f->deleted++;
         break;
+    case MSG_LIST_OK:
+        f->lists++;
+        f->listed = m->u.list_ok.rows_len;
+        break;
+    case MSG_DESCRIBE_OK:
+        f->described++;
+        f->has_output = m->u.describe_ok.output.p != NULL;
+        f->has_error = m->u.describe_ok.error.p != NULL;
+        f->has_cause = m->u.describe_ok.cause.p != NULL;
+        break;
     case MSG_HISTORY_OK:
         peer_on_history(f, &m->u.history_ok);
         break;
@@ -680,6 +690,49 @@ START_TEST(many_stale_outcomes)
 }
 END_TEST
 
+static void list_workflow(struct fixture *f, struct str workflow, uint32_t rows)
+{
+    struct msg m = {.type = MSG_LIST};
+    m.u.list.workflow = workflow;
+    uint32_t before = f->lists;
+    peer_send(f, &m);
+    RUN_UNTIL(f, f->lists == before + 1, 10 * US_PER_S);
+    ck_assert_uint_eq(f->listed, rows);
+}
+
+static void describe_one(struct fixture *f)
+{
+    struct msg m = {.type = MSG_DESCRIBE};
+    m.u.describe.execution = str_of(f->execution[0]);
+    uint32_t before = f->described;
+    peer_send(f, &m);
+    RUN_UNTIL(f, f->described == before + 1, 10 * US_PER_S);
+}
+
+/* What there is none of is absent, never an empty text; an empty filter is none. */
+START_TEST(none_is_not_empty)
+{
+    struct fixture f;
+    fixture_setup(&f, (uint64_t)_i);
+    f.hold = true;
+    peer_define(&f, "chain", chain);
+    peer_start(&f, "chain", "one", "{}");
+    RUN_UNTIL(&f, f.started == 1, 10 * US_PER_S);
+    describe_one(&f);
+    ck_assert(!f.has_output && !f.has_error && !f.has_cause);
+    list_workflow(&f, STR_NONE, 1);
+    list_workflow(&f, STR(""), 1);
+    list_workflow(&f, STR("other"), 0);
+    peer_poll(&f, "work", 1, 5000);
+    RUN_UNTIL(&f, f.held_len == 1, 10 * US_PER_S);
+    peer_complete(&f, &f.held[0].token, NULL, "Broken");
+    RUN_UNTIL(&f, f.acked == 1, 10 * US_PER_S);
+    describe_one(&f);
+    ck_assert(!f.has_output && f.has_error && !f.has_cause);
+    fixture_teardown(&f);
+}
+END_TEST
+
 START_TEST(deleted_workflow_starts_nothing)
 {
     struct fixture f;
@@ -904,6 +957,7 @@ int main(void)
     tcase_add_loop_test(c, lost_answers_and_failed_transactions, 0, 12);
     tcase_add_loop_test(c, deadlines_outlive_refusals, 0, 6);
     tcase_add_loop_test(c, many_stale_outcomes, 0, 3);
+    tcase_add_loop_test(c, none_is_not_empty, 0, 3);
     tcase_add_loop_test(c, deleted_workflow_starts_nothing, 0, 3);
     tcase_add_loop_test(c, tasks_larger_than_an_answer, 0, 2);
     tcase_add_loop_test(c, history_in_pages, 0, 3);
