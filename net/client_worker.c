@@ -449,7 +449,7 @@ int carillon_worker_stop(carillon_worker *w, int64_t timeout_ms, carillon_error 
         client_on_loop(w->client, drain_on_loop, w);
     }
     struct clock *clock = os_clock();
-    int64_t until = clock_mono(clock).us + timeout_ms * US_PER_MS;
+    int64_t until = client_until_us(timeout_ms);
     mutex_lock(&w->mutex);
     while (!w->drained && timeout_ms != 0) {
         int64_t left = timeout_ms < 0 ? US_PER_S : until - clock_mono(clock).us;
