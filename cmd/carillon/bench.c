@@ -110,7 +110,7 @@ int bench_counts(struct bench *b, struct counts *out)
     char *json = NULL;
     struct arena a;
     const struct jv *v = NULL;
-    int rc = carillon_node_status(b->client, &json);
+    int rc = carillon_node_status(b->client, &json, NULL);
     if (rc != CARILLON_OK) {
         return rc;
     }
@@ -123,7 +123,7 @@ int bench_counts(struct bench *b, struct counts *out)
                                .turns = jv_num(jv_getc(v, "turns"))};
     }
     arena_fini(&a);
-    free(json);
+    carillon_string_free(json);
     return CARILLON_OK;
 }
 
@@ -159,9 +159,11 @@ int bench_workers_start(struct bench *b, int n, const char *queue, int concurren
 
 int bench_define(struct bench *b, const char *name, const char *definition)
 {
-    int rc = carillon_define(b->client, name, definition, NULL);
+    carillon_error e;
+    int rc = carillon_definition_put(b->client, name, definition, CARILLON_FORMAT_JSON, NULL, NULL,
+                                     NULL, &e);
     (void)snprintf(b->workflow, sizeof(b->workflow), "%s", name);
-    return rc == CARILLON_OK ? EXIT_OK : cli_failed(rc, name);
+    return rc == CARILLON_OK ? EXIT_OK : cli_failed(name, &e);
 }
 
 static double workers_cpu(const struct bench *b)
@@ -252,9 +254,10 @@ static bool up(struct bench *b)
     if (!database_up(b) || !node_up(b)) {
         return false;
     }
-    struct carillon_options o = {.name = "bench", .timeout_ms = 60000};
-    if (carillon_open(b->address, &o, &b->client) != CARILLON_OK) {
-        (void)fprintf(stderr, "bench: %s\n", carillon_error_text());
+    carillon_options o = {.addresses = b->address, .name = "bench", .timeout_ms = 60000};
+    carillon_error e;
+    if (carillon_client_new(&o, &b->client, &e) != CARILLON_OK) {
+        (void)cli_failed("bench", &e);
         return false;
     }
     settings_print(b);
@@ -266,7 +269,7 @@ static void down(struct bench *b)
     for (int i = 0; i < b->workers_len; i++) {
         end_process(b->workers[i], SIGTERM);
     }
-    carillon_close(b->client);
+    carillon_client_free(b->client);
     end_process(b->node_pid, SIGTERM);
     pg_private_stop(b->pg);
 }

@@ -17,7 +17,7 @@ struct bench {
     int workers[BENCH_WORKERS_MAX], workers_len;
     char address[64];
     char workflow[32];
-    struct carillon *client;
+    carillon_client *client;
     double begin_node, begin_db, begin_workers, begin_self, begin_machine, begin_at;
 };
 

@@ -2,11 +2,13 @@
 #define CARILLON_ADAPTER 1
 #include "base/prelude.h"
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/thread.h"
 #include "cmd/carillon/bench.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,7 +26,7 @@ static int64_t wall_us(void)
 }
 
 /* Answers with its input. With a file: how late it is against "due_us" of the input, a line each. */
-static void work(void *arg, struct carillon_task *t)
+static void work(void *arg, carillon_task *t)
 {
     (void)arg;
     const char *input = carillon_task_input(t);
@@ -33,14 +35,22 @@ static void work(void *arg, struct carillon_task *t)
         (void)fprintf(late_file, "%lld\n", (long long)(wall_us() - strtoll(due + 9, NULL, 10)));
         (void)fflush(late_file);
     }
-    carillon_task_succeed(t, input);
+    if (carillon_task_succeed(t, input) != CARILLON_OK) {
+        (void)carillon_task_give_back(t);
+    }
 }
 
 int cmd_bench_worker(struct cli *c)
 {
-    const char *queues[] = {c->queue != NULL ? c->queue : "bench", NULL};
-    struct carillon_worker *w = NULL;
-    struct carillon_options o = {.name = "bench-worker"};
+    const char *queue = c->queue != NULL ? c->queue : "bench";
+    carillon_worker *w = NULL;
+    carillon_error e;
+    carillon_options o = {.addresses = c->address, .name = "bench-worker"};
+    int held = c->concurrency > 0 ? c->concurrency : 10;
+    carillon_worker_options wo = {.queues = &queue,
+                                  .queues_len = 1,
+                                  .concurrency = (uint32_t)MIN(held, POLL_TASKS_MAX),
+                                  .handler = work};
     sigset_t set;
     int sig;
     (void)sigemptyset(&set);
@@ -50,33 +60,37 @@ int cmd_bench_worker(struct cli *c)
     if (c->data != NULL) {
         late_file = fopen(c->data, "a");
     }
-    if (carillon_open(c->address, &o, &c->client) != CARILLON_OK ||
-        carillon_worker_start(c->client,
-                              &(struct carillon_worker_options){.queues = queues,
-                                                                .concurrency = c->concurrency,
-                                                                .handler = work},
-                              &w) != CARILLON_OK) {
-        return cli_failed(CARILLON_INVALID, "worker");
+    if (carillon_client_new(&o, &c->client, &e) != CARILLON_OK ||
+        carillon_worker_new(c->client, &wo, &w, &e) != CARILLON_OK ||
+        carillon_worker_start(w, &e) != CARILLON_OK) {
+        carillon_worker_free(w);
+        return cli_failed("worker", &e);
     }
     (void)sigwait(&set, &sig);
-    (void)carillon_worker_stop(w, 1000);
+    (void)carillon_worker_stop(w, 1000, NULL);
+    carillon_worker_free(w);
     return EXIT_OK;
 }
 
 /* ---- starts in flight ---- */
 
-static int64_t started, failed;
+static _Atomic int64_t started, failed;
 
-static void on_started(void *arg, int err, const char *id)
+static void on_started(void *arg, int code, const carillon_started *s, const char *error_text)
 {
     (void)arg;
-    (void)id;
-    __atomic_add_fetch(err == CARILLON_OK ? &started : &failed, 1, __ATOMIC_RELAXED);
+    (void)s;
+    (void)error_text;
+    atomic_fetch_add_explicit(code == CARILLON_OK ? &started : &failed, 1, memory_order_relaxed);
 }
 
-static int64_t started_now(void)
+/* Starts one execution of the workload's workflow, without waiting. */
+static void start_one(struct bench *b, const char *input)
 {
-    return __atomic_load_n(&started, __ATOMIC_RELAXED);
+    int code = carillon_start_async(b->client, b->workflow, NULL, input, on_started, NULL, NULL);
+    if (code != CARILLON_OK) {
+        on_started(NULL, code, NULL, "");
+    }
 }
 
 static char *payload(int bytes)
@@ -106,7 +120,7 @@ static double feed(struct bench *b, const char *input, int in_flight, double unt
     while (sys_now() < until && asked < count && bench_counts(b, &c) == CARILLON_OK) {
         double room = MIN(in_flight - (asked - c.closed), count - asked);
         for (int i = 0; i < (int)room; i++) {
-            (void)carillon_start_async(b->client, b->workflow, NULL, input, on_started, NULL);
+            start_one(b, input);
             asked++;
         }
         (void)usleep(2000);
@@ -167,7 +181,7 @@ int bench_w1(struct bench *b)
     while (sys_now() - begin < seconds && fed < count && bench_counts(b, &now) == CARILLON_OK) {
         double room = MIN(in_flight - (asked - now.closed), count - fed);
         for (int i = 0; i < (int)room; i++, asked++, fed++) {
-            (void)carillon_start_async(b->client, b->workflow, NULL, input, on_started, NULL);
+            start_one(b, input);
         }
         (void)usleep(2000);
     }
@@ -201,14 +215,15 @@ int bench_w2(struct bench *b)
     }
     bench_workers_start(b, 1, "bench", 1, NULL);
     for (int i = -20; i < n; i++) {
-        char id[CARILLON_ID_SIZE];
+        carillon_started s;
+        carillon_error e;
         double t = sys_now();
         if (i == 0) {
             bench_costs_begin(b);
         }
-        if (carillon_start(b->client, b->workflow, NULL, input, id, NULL) != CARILLON_OK ||
-            carillon_wait(b->client, id, 30000, NULL) != CARILLON_OK) {
-            return cli_failed(CARILLON_UNKNOWN, "W2");
+        if (carillon_start(b->client, b->workflow, NULL, input, &s, &e) != CARILLON_OK ||
+            carillon_wait(b->client, s.execution, 30000, NULL, &e) != CARILLON_OK) {
+            return cli_failed("W2", &e);
         }
         if (i >= 0) {
             ms[i] = (sys_now() - t) * 1e3;
@@ -268,12 +283,12 @@ int bench_w3(struct bench *b)
     (void)strftime(due, sizeof(due), "%Y-%m-%dT%H:%M:%SZ", &tm);
     (void)snprintf(input, sizeof(input), "{\"due\":\"%s\",\"due_us\":%lld}", due, (long long)at);
     for (int i = 0; i < n; i++) {
-        (void)carillon_start_async(b->client, b->workflow, NULL, input, on_started, NULL);
+        start_one(b, input);
     }
-    while (started_now() + failed < n && wall_us() < at) {
+    while (started + failed < n && wall_us() < at) {
         (void)usleep(1000);
     }
-    bool in_time = started_now() == n && wall_us() < at;
+    bool in_time = started == n && wall_us() < at;
     bench_costs_begin(b);
     bool ended = bench_wait_closed(b, n, 60);
     size_t got = late_read(path, &ms);
@@ -349,14 +364,14 @@ int bench_w4(struct bench *b)
     begin = sys_now();
     int64_t asked = 0;
     while (sys_now() - begin < seconds) {
-        while (asked - started_now() - failed < BATCHED_AHEAD) {
-            (void)carillon_start_async(b->client, b->workflow, NULL, input, on_started, NULL);
+        while (asked - started - failed < BATCHED_AHEAD) {
+            start_one(b, input);
             asked++;
         }
         (void)usleep(200);
     }
-    double bulk_s = (double)started_now() / (sys_now() - begin);
-    while (started_now() + failed < asked) {
+    double bulk_s = (double)started / (sys_now() - begin);
+    while (started + failed < asked) {
         (void)usleep(1000);
     }
     double all = bench_sql(b, "SELECT count(*) FROM carillon.executions");
@@ -415,13 +430,13 @@ int bench_rss(struct bench *b)
         return EXIT_FAILED;
     }
     for (int64_t asked = 0; asked < n;) {
-        while (asked < n && asked - started_now() - failed < BATCHED_AHEAD) {
-            (void)carillon_start_async(b->client, b->workflow, NULL, input, on_started, NULL);
+        while (asked < n && asked - started - failed < BATCHED_AHEAD) {
+            start_one(b, input);
             asked++;
         }
         (void)usleep(500);
     }
-    while (started_now() + failed < n) {
+    while (started + failed < n) {
         (void)usleep(1000);
     }
     double open = bench_sql(b, "SELECT count(*) FROM carillon.executions WHERE open");

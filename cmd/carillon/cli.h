@@ -2,8 +2,8 @@
 #ifndef CARILLON_CMD_CARILLON_CLI_H
 #define CARILLON_CMD_CARILLON_CLI_H
 
-#include "base/prelude.h"
-#include "cmd/carillon/carillon_client.h"
+#include "base/str.h"
+#include "carillon/carillon.h"
 
 /* Stable exit codes. */
 enum {
@@ -30,7 +30,7 @@ struct cli {
     bool wait, once, private_db, json, quiet;
     const char *args[ARGS_MAX]; /* what is no option, the command's words excluded */
     int args_len;
-    struct carillon *client; /* connected on first use: cli_client() */
+    carillon_client *client; /* made on first use: cli_client() */
 };
 
 struct command {
@@ -44,11 +44,17 @@ struct command {
 
 extern const struct command commands[]; /* words NULL ends */
 
-struct carillon *cli_client(struct cli *c);
-/* Prints the library's error and gives the exit code that goes with it. */
-int cli_failed(int err, const char *what);
+enum { CLI_CALL_MS = 15000 }; /* how long a command tries before it gives up */
+
+/* NULL after a message: the addresses are no addresses. */
+carillon_client *cli_client(struct cli *c);
+/* Prints "what" and the library's error; gives the exit code that goes with it. */
+int cli_failed(const char *what, const carillon_error *error);
 char *cli_read_file(const char *path); /* "-": standard input; NULL after a message */
 void cli_json_string(FILE *out, const char *s);
+/* For people. Whatever came from elsewhere may hold control characters that move a terminal's
+ * cursor: they are shown as \u001b; further lines begin after "indent" blanks. */
+void cli_text(FILE *out, struct str s, int indent);
 /* "2026-11-23T09:12:10.123Z"; "-" for 0. Static per call, two at a time. */
 const char *cli_time(int64_t ms);
 

@@ -183,7 +183,7 @@ static int run(struct cli *c, const struct command *cmd, char **args, int n)
     }
     c->json = c->output != NULL && strcmp(c->output, "json") == 0;
     int rc = cmd->run(c);
-    carillon_close(c->client);
+    carillon_client_free(c->client);
     return rc;
 }
 
