@@ -299,7 +299,7 @@ static void start_defined(struct defs_wait *w, struct def *def, const struct def
         call_error(c, ERR_RETRY, "the store's clock is not known yet");
         return;
     }
-    struct wall now = front_now(f);
+    struct wall now = storeclock_earliest(&f->clock, loop_now(f->loop));
     s->what =
         (struct item_start){.ident = {.id = exec_id_make(f->lanes.shard,
                                                          slot_of(s->tenant, s->workflow, s->name),

@@ -56,9 +56,10 @@ void item_finish(struct shard *s, struct item *it, enum err e)
     loop_post(s->c.front, &it->task);
 }
 
+/* The clock of turns: a wait that is counted from it is never short by the store's time. */
 struct wall shard_now(const struct shard *s)
 {
-    return storeclock_now(&s->clock, loop_now(s->c.loop));
+    return storeclock_latest(&s->clock, loop_now(s->c.loop));
 }
 
 /* ---- questions ---- */

@@ -307,6 +307,7 @@ static const struct {
     {"idle", bench_idle, true},
     {"rss", bench_rss, true},
     {"ceiling", bench_ceiling, false},
+    {"core", bench_core, false},
 };
 
 int cmd_bench(struct cli *c)

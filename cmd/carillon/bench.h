@@ -47,5 +47,6 @@ int bench_w3(struct bench *b);
 int bench_w4(struct bench *b);
 int bench_idle(struct bench *b);
 int bench_rss(struct bench *b);
+int bench_core(struct bench *b);
 
 #endif
