@@ -244,14 +244,40 @@ static bool node_up(struct bench *b)
     return b->node_pid > 0;
 }
 
+/* The postmaster behind a database on this machine; 0 elsewhere. */
+static int postmaster_of(struct bench *b)
+{
+    PGconn *pg = PQconnectdb(b->conninfo);
+    int pid = sys_parent(PQbackendPID(pg));
+    PQfinish(pg);
+    return pid;
+}
+
+/* A database of the user's own: its executions would be counted with ours. */
+static bool database_given(struct bench *b)
+{
+    (void)snprintf(b->conninfo, sizeof(b->conninfo), "%s", b->cli->database);
+    b->pg_pid = postmaster_of(b);
+    double schema = bench_sql(b, "SELECT count(*) FROM pg_namespace WHERE nspname = 'carillon'");
+    double n = schema > 0 ? bench_sql(b, "SELECT count(*) FROM carillon.executions") : schema;
+    if (n > 0) {
+        (void)fprintf(
+            stderr,
+            "bench: this database holds %.0f executions; the figures are verified by counting: "
+            "name an empty one, or use --private\n",
+            n);
+    }
+    return n == 0;
+}
+
 static bool up(struct bench *b)
 {
-    if (!b->cli->private_db) {
-        (void)fprintf(
-            stderr, "bench: add --private: the figures need a database and a node of their own\n");
+    if (!b->cli->private_db && b->cli->database == NULL) {
+        (void)fprintf(stderr, "bench: where? --private brings a PostgreSQL and a node of its own, "
+                              "--database URL starts a node on an empty database of yours\n");
         return false;
     }
-    if (!database_up(b) || !node_up(b)) {
+    if (!(b->cli->private_db ? database_up(b) : database_given(b)) || !node_up(b)) {
         return false;
     }
     carillon_options o = {.addresses = b->address, .name = "bench", .timeout_ms = 60000};

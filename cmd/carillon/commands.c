@@ -577,12 +577,16 @@ const struct command commands[] = {
      cmd_wait},
     {"stop", "EXECUTION", "end it as ABORTED", NULL, 1, 1, cmd_stop},
     {"status", "", "the node's state, as JSON", NULL, 0, 0, cmd_status},
-    {"bench", "W1|W2|W3|W4|ceiling|idle|rss", "measure; the last line is one JSON object",
+    {"bench", "W1|W2|W3|W4|ceiling|core|idle|rss", "measure; the last line is one JSON object",
      "W1 steps per second, 1,000 executions of five tasks in flight; W2 latency of five steps, "
      "one\n"
      "execution at a time; W3 10,000 deadlines at one instant; W4 starts, single and batched;\n"
-     "ceiling: what PostgreSQL alone can do; idle: what waiting costs; rss: memory with sleeping\n"
-     "executions. --private brings a PostgreSQL and a node of its own; workers are processes.",
+     "ceiling: what PostgreSQL alone can do; core: the workflow core without any of the rest; "
+     "idle:\n"
+     "what waiting costs; rss: memory with sleeping executions.\n"
+     "--private brings a PostgreSQL and a node of its own, --database URL starts a node on an "
+     "empty\n"
+     "database of yours; workers are processes.",
      1, 1, cmd_bench},
     {"bench-worker", "", NULL, NULL, 0, 0, cmd_bench_worker},
     {"demo-worker", "", NULL, NULL, 0, 0, cmd_demo_worker},
