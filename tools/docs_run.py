@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Runs the commands of README and docs as a newcomer would: each page in a fresh clone of HEAD.
+"""Runs the commands of README and docs as a newcomer would: page after page in a fresh clone of HEAD.
 
-A block marked `sh` is run by bash -e; the blocks of a page follow one another in one folder. Words behind
+A block marked `sh` is run by bash -e; all blocks follow one another in the clone's folder. Words behind
 `sh` on the fence say more:
     sh file=NAME      is no command but the text of a file, written as it stands
     sh background     keeps running until the page ends (a node, a worker)
@@ -100,9 +100,9 @@ def main():
     work = tempfile.mkdtemp(prefix="carillon-docs-")
     os.chmod(work, 0o755)
     try:
+        clone = os.path.join(work, "carillon")
+        subprocess.run(["git", "clone", "-q", ROOT, clone], check=True)
         for name in sys.argv[1:] or PAGES:
-            clone = os.path.join(work, name.replace("/", "-"))
-            subprocess.run(["git", "clone", "-q", ROOT, clone], check=True)
             page, start = Page(name, clone), time.time()
             try:
                 with open(os.path.join(clone, name)) as f:
