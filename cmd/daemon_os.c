@@ -147,7 +147,8 @@ struct daemon *daemon_start(const struct daemon_config *config, struct err_detai
                                                       .node = node,
                                                       .shard = config->node.shard,
                                                       .allow_unsafe = config->allow_unsafe_db,
-                                                      .seed = os_random_u64()});
+                                                      .seed = os_random_u64(),
+                                                      .faults = &d->faults});
     d->node = node_start(&config->node,
                          &(struct node_ports){.loops = d->loops,
                                               .clock = os_clock(),

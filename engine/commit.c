@@ -509,7 +509,7 @@ static void batch_send(struct batch *b)
     metric_add(&metric_batches, 1);
     trace("commit", to - from, s->in_flight);
     store_submit(s->c.store, &b->commit.req);
-    fault_hit(s->c.faults, FAULT_COMMIT_AFTER_SEND);
+    fault_hit(s->c.faults, FAULT_COMMIT_AFTER_SUBMIT);
 }
 
 void batches_flush(struct shard *s)

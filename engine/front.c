@@ -83,6 +83,7 @@ static void frame_end(struct frame *fr)
     } else {
         msg_writer_end(&fr->writer);
         f->listener->ops->reply(f->listener, fr->request, buf_str(&fr->out));
+        fault_hit(f->faults, FAULT_REPLY_AFTER_SEND);
     }
     buf_fini(&fr->out);
     arena_fini(&fr->arena);

@@ -123,7 +123,11 @@ static void pool_kick(struct pg_pool *pool)
         }
         struct op_call *op = LIST_ENTRY(list_pop_front(&pool->queue), struct op_call, link);
         pool->queue_len--;
+        bool commit = op->req->op == STORE_COMMIT;
         pg_conn_run(c, &op->call);
+        if (commit) {
+            fault_hit(pool->store->config.faults, FAULT_COMMIT_AFTER_SEND);
+        }
     }
     loop_timer_stop(&pool->timer);
 }
