@@ -267,12 +267,15 @@ void conf_free(struct conf *c)
 
 /* ---- every leaf ---- */
 
-static struct str element_path(struct arena *a, const struct conf_row *list, uint32_t i,
-                               struct str identity, const char *field)
+struct conf_place conf_place_in(const struct conf_row *list, void *item, uint32_t field,
+                                uint32_t position, struct arena *a)
 {
-    return str_of(identity.size > 0
-                      ? arena_printf(a, "%s[%.*s].%s", list->path, STR_ARG(identity), field)
-                      : arena_printf(a, "%s[%u].%s", list->path, i, field));
+    const struct conf_row *row = &list->record->fields[field];
+    struct str identity = conf_identity_of(list->record, item);
+    const char *path =
+        identity.size > 0 ? arena_printf(a, "%s[%.*s].%s", list->path, STR_ARG(identity), row->path)
+                          : arena_printf(a, "%s[%" PRIu32 "].%s", list->path, position, row->path);
+    return (struct conf_place){.row = row, .in = list->record, .base = item, .path = str_of(path)};
 }
 
 static void each_element(const struct conf *c, const struct conf_row *row, struct arena *a,
@@ -280,14 +283,8 @@ static void each_element(const struct conf *c, const struct conf_row *row, struc
 {
     struct conf_list list = conf_list_get(c, row);
     for (uint32_t i = 0; i < list.len; i++) {
-        void *item = conf_list_item(row, list, i);
-        struct str identity = conf_identity_of(row->record, item);
         for (uint32_t k = 0; k < row->record->len; k++) {
-            const struct conf_row *field = &row->record->fields[k];
-            struct conf_place p = {.row = field,
-                                   .in = row->record,
-                                   .base = item,
-                                   .path = element_path(a, row, i, identity, field->path)};
+            struct conf_place p = conf_place_in(row, conf_list_item(row, list, i), k, i, a);
             f(arg, &p);
         }
     }

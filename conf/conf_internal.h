@@ -55,6 +55,9 @@ void conf_item_presets(struct conf *c, const struct conf_record *record, void *i
 void conf_element_presets(struct conf *c, const struct conf_record *record, void *item);
 struct conf *conf_new(void); /* the presets */
 
+/* A field of an element, by its number; the path in "a". */
+struct conf_place conf_place_in(const struct conf_row *list, void *item, uint32_t field,
+                                uint32_t position, struct arena *a);
 /* Every leaf: keys, and the fields of each element. Documents are not among them. */
 typedef void (*conf_each_fn)(void *arg, const struct conf_place *p);
 void conf_each(const struct conf *c, struct arena *a, conf_each_fn f, void *arg);

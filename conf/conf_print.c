@@ -217,7 +217,6 @@ void conf_print(const struct conf *c, struct buf *out)
 /* ---- differences ---- */
 
 struct differ {
-    const struct conf *other;
     struct arena *a;
     struct conf_change *v;
     uint32_t len, room;
@@ -237,47 +236,50 @@ static void changed(struct differ *d, struct str path, bool live)
     d->v[d->len++] = (struct conf_change){.path = str_dup(d->a, path), .live = live};
 }
 
-struct twin_search {
-    struct str path;
-    struct conf_place found;
-    bool is_found;
-};
-
-static void twin(void *arg, const struct conf_place *p)
+/* The same place in both. */
+static void compare(struct differ *d, const struct conf_place *from, const struct conf_place *to)
 {
-    struct twin_search *s = arg;
-    if (!s->is_found && str_eq(s->path, p->path)) {
-        s->found = *p;
-        s->is_found = true;
+    bool same = conf_has_value(from) == conf_has_value(to) &&
+                conf_equal(to->row, conf_value(from), conf_value(to));
+    if (conf_idle(to) == NULL && !same) {
+        changed(d, to->path, to->row->live);
     }
 }
 
-/* A leaf of one, looked up in the other by its path. (Lists in force are complete in both.) */
-static void compare(void *arg, const struct conf_place *p)
+/* Lists that are in force always have the same elements, in any order. */
+static void compare_lists(struct differ *d, const struct conf_row *row, const struct conf *from,
+                          const struct conf *to)
 {
-    struct differ *d = arg;
-    struct twin_search s = {.path = p->path};
-    struct arena a;
-    if (conf_idle(p) != NULL) {
-        return;
+    struct conf_list a = conf_list_get(from, row), b = conf_list_get(to, row);
+    for (uint32_t i = 0; i < b.len; i++) {
+        void *item = conf_list_item(row, b, i), *twin = NULL;
+        struct str identity = conf_identity_of(row->record, item);
+        for (uint32_t k = 0; k < a.len && twin == NULL; k++) {
+            void *other = conf_list_item(row, a, k);
+            twin = str_eq(identity, conf_identity_of(row->record, other)) ? other : NULL;
+        }
+        for (uint32_t k = 0; k < row->record->len && twin != NULL; k++) {
+            struct conf_place p = conf_place_in(row, item, k, i, d->a);
+            struct conf_place q = p;
+            q.base = twin;
+            compare(d, &q, &p);
+        }
     }
-    arena_init(&a, 0);
-    conf_each(d->other, &a, twin, &s);
-    if (!s.is_found || conf_has_value(p) != conf_has_value(&s.found) ||
-        !conf_equal(p->row, conf_value(p), conf_value(&s.found))) {
-        changed(d, p->path, p->row->live);
-    }
-    arena_fini(&a);
 }
 
 uint32_t conf_diff(const struct conf *from, const struct conf *to, struct arena *a,
                    struct conf_change **out)
 {
-    struct differ d = {.other = from, .a = a};
-    struct arena paths;
-    arena_init(&paths, 0);
-    conf_each(to, &paths, compare, &d);
-    arena_fini(&paths);
+    struct differ d = {.a = a};
+    const struct conf_row *row;
+    for (size_t i = 0; (row = conf_row_at(i)) != NULL; i++) {
+        if (row->kind != CONF_LIST && row->kind != CONF_DOCUMENT) {
+            struct conf_place p = conf_place_of(from, row), q = conf_place_of(to, row);
+            compare(&d, &p, &q);
+        } else if (row->kind == CONF_LIST && row->idle == NULL) {
+            compare_lists(&d, row, from, to);
+        }
+    }
     *out = d.v;
     return d.len;
 }
