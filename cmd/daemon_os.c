@@ -131,7 +131,8 @@ struct daemon *daemon_start(const struct daemon_config *config, struct err_detai
     d->events =
         (struct node_events){.started = on_started, .state = on_state, .stopped = on_stopped};
     if (arm_faults(d, detail) != ERR_OK ||
-        migrate_run(config->database, config->node.shard, LANES_PER_SHARD_DEFAULT, &migrated,
+        migrate_run(config->database, config->node.shard,
+                    config->lanes != 0 ? config->lanes : LANES_PER_SHARD_DEFAULT, &migrated,
                     detail) != ERR_OK) {
         return give_up(d, detail);
     }
@@ -200,6 +201,7 @@ static void signals(sigset_t *s)
     (void)sigemptyset(s);
     (void)sigaddset(s, SIGTERM);
     (void)sigaddset(s, SIGINT);
+    (void)sigaddset(s, SIGHUP);
 }
 
 void daemon_block_signals(void)
