@@ -11,7 +11,7 @@
 #define UNSET       ""
 #define NEEDED      NULL
 #define IN_FORCE    NULL
-#define LATER(what) "not built yet: " what
+#define LATER(what) what " (not built yet)"
 #define NEVER(why)  why
 #define LIVE        true
 #define RESTART     false

@@ -47,7 +47,7 @@ echo 'not: [yaml' >"$work/conf.d/notes.txt"
 
 check "no configuration is good" says 0 '^the configuration is good$' --check-config
 check "good" says 0 '^the configuration is good$' --config "$work/good.yaml" --check-config
-check "said: not in force" says 0 "^$work/good.yaml:8:14: eventProcessing.batchSize: accepted, not in force: not built yet: events$" \
+check "said: not in force" says 0 "^$work/good.yaml:8:14: eventProcessing.batchSize: accepted, not in force: events \(not built yet\)$" \
     --config "$work/good.yaml" --check-config
 check "said: sets nothing" says 0 "^$work/good.yaml:5:1: deployment: sets nothing: " \
     --config "$work/good.yaml" --check-config

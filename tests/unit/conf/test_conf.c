@@ -286,9 +286,9 @@ START_TEST(notes)
     conf_notes(conf, &n);
     ck_assert_str_eq(
         problems_text(&n),
-        "f1.yaml:9:31: schedulerInstances[BATCH].pollInterval: accepted, not in force: not built "
-        "yet: windows drained in batches\n"
-        "f1.yaml:7:14: eventProcessing.batchSize: accepted, not in force: not built yet: events\n"
+        "f1.yaml:9:31: schedulerInstances[BATCH].pollInterval: accepted, not in force: windows "
+        "drained in batches (not built yet)\n"
+        "f1.yaml:7:14: eventProcessing.batchSize: accepted, not in force: events (not built yet)\n"
         "f1.yaml:1:1: deployment: sets nothing: it describes machines to people; a node takes "
         "nothing from it\n"
         "f1.yaml:3:1: kubernetes: sets nothing: it describes machines to people; a node takes "

@@ -1,4 +1,5 @@
-/* The users' own blocks (tests/golden/seed): each, and their union, with what must come of them. */
+/* Texts as users have them: their own blocks (tests/golden/seed), each and their union, with what must
+ * come of them; and our sample file. */
 #include "base/prelude.h"
 
 #include "tests/unit/conf/conf_fixture.h"
@@ -93,13 +94,77 @@ START_TEST(whole_union)
 }
 END_TEST
 
+/* ---- conf/carillond.yaml ---- */
+
+static enum err read_any(void *arg, const char *path, struct buf *bytes, struct err_detail *d)
+{
+    (void)arg;
+    (void)path;
+    (void)d;
+    buf_puts(bytes, "x");
+    return ERR_OK;
+}
+
+static struct conf *load_sample(const char *text)
+{
+    struct conf_file file = {"carillond.yaml", str_of(text)};
+    struct conf *c =
+        conf_load(&(struct conf_source){.files = &file, .files_len = 1, .read = read_any},
+                  &problems);
+    ck_assert_msg(c != NULL, "%s", problems_text(&problems));
+    return c;
+}
+
+/* Takes the # from the keys that are commented out: those without a space behind it. */
+static void uncomment(char *text)
+{
+    for (char *line = text; line != NULL && *line != '\0';) {
+        char *p = line + strspn(line, " ");
+        bool key = p[0] == '#' && p[1] != ' ' && p[1] != '\n';
+        bool element = p[0] == '#' && p[1] == ' ' && p[2] == ' '; /* of a list commented out */
+        if (key || element) {
+            memmove(p, p + 1, strlen(p));
+        }
+        line = strchr(line, '\n');
+        line = line != NULL ? line + 1 : NULL;
+    }
+}
+
+/* The sample as it is changes nothing; with every key in it, it is good, too, and no key is missing. */
+START_TEST(sample)
+{
+    struct buf text;
+    struct err_detail d = {0};
+    struct conf_change *changes;
+    buf_init(&text, 0);
+    ck_assert_int_eq(os_read_file("conf/carillond.yaml", CONF_FILE_SIZE_MAX, &text, &d), ERR_OK);
+    conf = load_sample(text_of(&text));
+    struct conf *presets = load_sample("");
+    ck_assert_uint_eq(conf_diff(presets, conf, &arena, &changes), 0);
+    conf_free(presets);
+    conf_free(conf);
+    uncomment(text.p);
+    conf = load_sample(text.p);
+    const struct conf_row *row;
+    for (size_t i = 0; (row = conf_row_at(i)) != NULL; i++) {
+        if (row->kind != CONF_LIST && row->kind != CONF_DOCUMENT) {
+            ck_assert_str_ne(leaf_origin(row->path), "default");
+        }
+    }
+    ck_assert(conf->replicas.len == 1 && conf->shards.len == 1 && conf->kafka_topics.len == 1);
+    ck_assert(conf->deployment && conf->kubernetes);
+    buf_fini(&text);
+}
+END_TEST
+
 static void add(TCase *t)
 {
+    tcase_add_test(t, sample);
     tcase_add_test(t, each_block);
     tcase_add_test(t, whole_union);
 }
 
 int main(void)
 {
-    return run_suite("seed", add);
+    return run_suite("texts", add);
 }
