@@ -10,6 +10,8 @@ struct daemon_config {
     const char *database;      /* libpq connection string or postgresql:// URL */
     uint32_t lanes;            /* of a database that has none yet; 0: the usual number */
     bool allow_unsafe_db;      /* fsync=off and the like: tests only */
+    uint32_t blocking_threads; /* threadPools.workflow.maxSize; 0: the usual number */
+    int64_t blocking_keep_us;  /* threadPools.workflow.keepAliveSeconds; 0: the usual time */
     const char *const *faults; /* fault points to arm, NULL-ended; firing kills the process */
 };
 

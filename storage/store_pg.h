@@ -17,6 +17,7 @@ struct store_pg_config {
     unsigned queue_max; /* calls waiting in a pool; one more is ERR_LIMIT; 0: 1024 */
     bool allow_unsafe;  /* fsync=off and the like: tests only */
     uint64_t seed;      /* jitter */
+    struct pool *pool;  /* for calls that block; outlives the store. NULL: the loop blocks */
 };
 
 /* Connects in the background on "loop"; the schema must be there (migrate.h). From any thread. */

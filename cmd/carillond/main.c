@@ -312,7 +312,10 @@ static void reload(const struct options *o, const struct conf *running)
 static int run(const struct options *o, const struct conf *c)
 {
     struct arena a;
-    struct daemon_config dc = {.allow_unsafe_db = c->database_unsafe, .lanes = (uint32_t)c->lanes};
+    struct daemon_config dc = {.allow_unsafe_db = c->database_unsafe,
+                               .lanes = (uint32_t)c->lanes,
+                               .blocking_threads = (uint32_t)c->workflow_max,
+                               .blocking_keep_us = c->workflow_keep_us};
     const char *faults[FAULTS_MAX + 1] = {0};
     struct err_detail d = {0};
     arena_init(&a, 0);
