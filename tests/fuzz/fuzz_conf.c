@@ -30,7 +30,8 @@ static struct str line(struct str *rest)
 static void variables_of(struct arena *a, struct str text, const char **out)
 {
     for (int i = 0; i < LINES_MAX && text.size > 0; i++) {
-        *out++ = arena_strndup(a, text.p, line(&text).size);
+        struct str one = line(&text);
+        *out++ = arena_strndup(a, one.p, one.size);
     }
     *out = NULL;
 }
