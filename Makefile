@@ -49,7 +49,7 @@ lint: ## clang-tidy on what changed since it was last found clean
 layers: ## floors of the building: who may include whom
 	@tools/check_layers.py
 
-docs: ## write docs/reference from the tables
+docs: ## write docs/reference and conf/carillond.yaml from the tables
 	@tools/build.sh dev gen_docs && tools/docs.sh write
 
 docs-run: ## run every command of README and tutorial in a fresh clone

@@ -20,7 +20,7 @@ struct node_ports {
     void *incarnation_arg;
 };
 
-/* Plain values; conf/ makes them from the user's configuration. Texts are copied. */
+/* Plain values; node_conf.h makes them from the user's configuration. Texts are copied. */
 struct node_config {
     struct str node_id; /* stable over restarts */
     struct str listen;  /* "tcp://127.0.0.1:7070" */
@@ -33,7 +33,9 @@ struct node_config {
     uint32_t turn_loops;   /* threads that run turns; 0: one thread does all roles */
     size_t cache_bytes;    /* cache.executions.maxBytes */
     uint32_t definitions;  /* cache.workflowDefinitions.maxSize */
-    uint32_t batches, batch_min;
+    int64_t definition_us; /* cache.workflowDefinitions.expireAfterWrite */
+    uint32_t batches;      /* commit.maxInFlight */
+    uint32_t batch_min;    /* commit.minTurns */
     uint32_t requests_max; /* threadPools.workflow.queueCapacity */
 };
 void node_config_defaults(struct node_config *c);

@@ -396,6 +396,7 @@ struct engine *engine_new(const struct engine_config *config)
                                    .chunk = config->timers_chunk,
                                    .cache_bytes = config->cache_bytes / config->turns_len,
                                    .definitions = config->definitions,
+                                   .definition_us = config->definition_us,
                                    .batches = config->batches,
                                    .batch_min = config->batch_min,
                                    .report = on_report,

@@ -352,7 +352,7 @@ void front_init(struct front *f, struct engine *e)
     map_init(&f->starting);
     lanes_init(&f->lanes, c->shard, c->window_us);
     storeclock_init(&f->clock);
-    f->defs = defs_new(c->front, c->store, c->definitions);
+    f->defs = defs_new(c->front, c->store, c->definitions, c->definition_us);
     front_dispatch_init(f);
     f->dispatch = dispatch_new(&(struct dispatch_config){.loop = c->front,
                                                          .clock = &f->clock,

@@ -573,7 +573,7 @@ struct shard *shard_new(const struct shard_config *config)
                                                    .faults = config->faults,
                                                    .chunk = config->chunk,
                                                    .handler = &s->timerq_handler});
-    s->defs = defs_new(config->loop, config->store, config->definitions);
+    s->defs = defs_new(config->loop, config->store, config->definitions, config->definition_us);
     s->turn = turn_new();
     map_init(&s->entries);
     list_init(&s->lru);

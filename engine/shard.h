@@ -22,11 +22,12 @@ struct shard_config {
     struct fault_set *faults;
     uint16_t shard; /* of the database */
     int64_t window_us;
-    uint32_t chunk;       /* deadlines loaded at a time */
-    size_t cache_bytes;   /* of executions */
-    uint32_t definitions; /* parsed revisions kept */
-    uint32_t batches;     /* in flight at most */
-    uint32_t batch_min;   /* turns wanted before a second batch is sent */
+    uint32_t chunk;        /* deadlines loaded at a time */
+    size_t cache_bytes;    /* of executions */
+    uint32_t definitions;  /* parsed revisions kept */
+    int64_t definition_us; /* one this old is read again */
+    uint32_t batches;      /* in flight at most */
+    uint32_t batch_min;    /* turns wanted before a second batch is sent */
     /* On the front loop: a durable batch. The receiver posts report->release to report->home
      * when it needs the texts no more. */
     void (*report)(void *arg, struct report *r);

@@ -323,8 +323,11 @@ static void connect_failed(struct pg_conn *c, enum err e)
     }
 }
 
+static void dial_give_up(struct pg_conn *c);
+
 static void drop(struct pg_conn *c)
 {
+    dial_give_up(c);
     loop_fd_stop(&c->watch);
     c->watching = 0;
     loop_timer_stop(&c->timer);
@@ -547,23 +550,110 @@ static void quiet(void *arg, const PGresult *r)
     (void)r;
 }
 
-static void connect_start(struct pg_conn *c)
+/* The first step of connecting looks up the host's name, and that may block for many seconds. */
+static PGconn *dial(const char *conninfo, const char *app_name)
 {
     const char *const keys[] = {"dbname",           "application_name",    "target_session_attrs",
                                 "keepalives_idle",  "keepalives_interval", "keepalives_count",
                                 "tcp_user_timeout", "client_encoding",     NULL};
-    const char *const values[] = {
-        c->config.conninfo, c->config.app_name, "read-write", "5", "2", "2", "5000", "UTF8", NULL};
-    c->state = PG_CONNECTING;
-    c->connect_until.us = loop_now(c->loop).us + CONNECT_US;
-    c->pg = PQconnectStartParams(keys, values, 1);
+    const char *const values[] = {conninfo, app_name, "read-write", "5", "2",
+                                  "2",      "5000",   "UTF8",       NULL};
+    return PQconnectStartParams(keys, values, 1);
+}
+
+static void dialled(struct pg_conn *c, PGconn *pg)
+{
+    c->pg = pg;
     if (c->pg == NULL || PQstatus(c->pg) == CONNECTION_BAD) {
         fail(c, ERR_UNAVAILABLE, c->pg != NULL ? PQerrorMessage(c->pg) : "out of memory");
         return;
     }
     PQsetNoticeReceiver(c->pg, quiet, NULL);
-    loop_timer_start(c->loop, &c->timer, c->connect_until);
     watch(c, LOOP_WRITE);
+}
+
+/* A first step on its way through the pool; it may outlive the connection that asked for it, so its
+ * texts are its own. */
+struct pg_dial {
+    struct pool_job job;
+    struct pg_conn *conn; /* NULL: nobody waits any more */
+    char *conninfo, *app_name;
+    PGconn *pg;
+};
+
+static void dial_free(struct pg_dial *d)
+{
+    mem_free(d->conninfo);
+    mem_free(d->app_name);
+    mem_free(d);
+}
+
+static void dial_work(struct pool_job *job)
+{
+    struct pg_dial *d = CONTAINER_OF(job, struct pg_dial, job);
+    d->pg = dial(d->conninfo, d->app_name);
+}
+
+static void dial_done(struct pool_job *job)
+{
+    struct pg_dial *d = CONTAINER_OF(job, struct pg_dial, job);
+    struct pg_conn *c = d->conn;
+    PGconn *pg = d->pg;
+    dial_free(d);
+    if (c == NULL) {
+        PQfinish(pg);
+        return;
+    }
+    c->dial = NULL;
+    dialled(c, pg);
+}
+
+static void dial_dropped(struct pool_job *job)
+{
+    struct pg_dial *d = CONTAINER_OF(job, struct pg_dial, job);
+    PQfinish(d->pg);
+    dial_free(d);
+}
+
+static void dial_give_up(struct pg_conn *c)
+{
+    struct pg_dial *d = c->dial;
+    if (d != NULL) {
+        c->dial = NULL;
+        d->conn = NULL;
+        (void)pool_drop(c->config.pool, &d->job);
+    }
+}
+
+static enum err dial_elsewhere(struct pg_conn *c)
+{
+    struct pg_dial *d = MEM_NEW(struct pg_dial);
+    d->job = (struct pool_job){.work = dial_work,
+                               .loop = c->loop,
+                               .done = dial_done,
+                               .dropped = dial_dropped};
+    d->conn = c;
+    d->conninfo = mem_strdup(c->config.conninfo);
+    d->app_name = mem_strdup(c->config.app_name);
+    enum err e = pool_submit(c->config.pool, &d->job);
+    if (e == ERR_OK) {
+        c->dial = d;
+    } else {
+        dial_free(d);
+    }
+    return e;
+}
+
+static void connect_start(struct pg_conn *c)
+{
+    c->state = PG_CONNECTING;
+    c->connect_until.us = loop_now(c->loop).us + CONNECT_US;
+    loop_timer_start(c->loop, &c->timer, c->connect_until);
+    if (c->config.pool == NULL) {
+        dialled(c, dial(c->config.conninfo, c->config.app_name));
+    } else if (dial_elsewhere(c) != ERR_OK) {
+        fail(c, ERR_UNAVAILABLE, "too many calls that block");
+    }
 }
 
 /* ---- events ---- */

@@ -12,6 +12,7 @@
 
 #include "base/list.h"
 #include "base/loop.h"
+#include "base/pool.h"
 #include "base/rng.h"
 #include "storage/pg_param.h"
 
@@ -45,6 +46,7 @@ struct pg_server {
 
 struct pg_conn;
 struct pg_call;
+struct pg_dial;
 struct pg_call_ops {
     /* Queue the statements with pg_conn_exec(). */
     void (*send)(struct pg_call *c, struct pg_conn *conn);
@@ -73,6 +75,8 @@ struct pg_conn_config {
     bool allow_unsafe;
     uint64_t system_id; /* refuse another cluster; 0: any */
     uint32_t schema;    /* required version; 0: any */
+    /* Looking up a host's name blocks, so it is done there; NULL: here. Outlives the connection. */
+    struct pool *pool;
 };
 
 enum pg_conn_state { PG_CLOSED, PG_CONNECTING, PG_BOOT, PG_READY };
@@ -89,6 +93,7 @@ struct pg_conn {
     /* the rest is private */
     enum pg_conn_state state;
     PGconn *pg;
+    struct pg_dial *dial; /* being made by the pool */
     struct loop_fd watch;
     int watching;
     struct loop_timer timer; /* connect, back-off or the oldest call's deadline */

@@ -214,6 +214,7 @@ static void pool_start(struct store_pg *s, int kind, unsigned len, unsigned dept
             .batch = kind == POOL_COMMIT,
             .allow_unsafe = s->config.allow_unsafe,
             .schema = SCHEMA_VERSION,
+            .pool = s->config.pool,
         };
         pool->conns[i].changed = conn_changed;
         pool->conns[i].arg = pool;

@@ -19,6 +19,7 @@ struct store_pg_config {
     bool allow_unsafe;        /* fsync=off and the like: tests only */
     uint64_t seed;            /* jitter */
     struct fault_set *faults; /* borrowed for life; may be NULL */
+    struct pool *pool;        /* for calls that block; outlives the store. NULL: the loop blocks */
 };
 
 /* Connects in the background on "loop"; the schema must be there (migrate.h). From any thread. */

@@ -564,6 +564,70 @@ START_TEST(unsafe_server_is_refused)
 }
 END_TEST
 
+/* A call that holds the only thread of a pool, as the look-up of a host's name may for a long time. */
+struct blocker {
+    struct pool_job job;
+    struct latch begun, may_end, over;
+};
+
+static void blocker_work(struct pool_job *j)
+{
+    struct blocker *b = CONTAINER_OF(j, struct blocker, job);
+    latch_set(&b->begun, 1);
+    (void)latch_wait(&b->may_end, 60 * (int64_t)US_PER_S);
+}
+
+static void blocker_done(struct pool_job *j)
+{
+    latch_set(&CONTAINER_OF(j, struct blocker, job)->over, 1);
+}
+
+static void blocker_begin(struct blocker *b, struct pool *pool)
+{
+    b->job = (struct pool_job){.work = blocker_work, .loop = w->base.loop, .done = blocker_done};
+    latch_init(&b->begun);
+    latch_init(&b->may_end);
+    latch_init(&b->over);
+    ck_assert_int_eq(pool_submit(pool, &b->job), ERR_OK);
+    ck_assert_int_eq(latch_wait(&b->begun, 20 * (int64_t)US_PER_S), 1);
+}
+
+static void blocker_end(struct blocker *b)
+{
+    latch_set(&b->may_end, 1);
+    ck_assert_int_eq(latch_wait(&b->over, 20 * (int64_t)US_PER_S), 1);
+    latch_fini(&b->begun);
+    latch_fini(&b->may_end);
+    latch_fini(&b->over);
+}
+
+/* While connections wait for their first step the loop turns: deadlines hold, the store closes. */
+START_TEST(connecting_blocks_no_loop)
+{
+    struct pool *pool = pool_new(1, 60 * (int64_t)US_PER_S);
+    struct blocker b;
+    struct store_pg_config config = {.conninfo = w->conninfo,
+                                     .incarnation = other,
+                                     .node = "x",
+                                     .shard = SUITE_SHARD,
+                                     .allow_unsafe = true,
+                                     .pool = pool};
+    struct store_lanes l = {.req = {.deadline_us = 100 * US_PER_MS}, .shard = SUITE_SHARD};
+    blocker_begin(&b, pool);
+    use_own(&config);
+    ck_assert_int_eq(call(&l.req, STORE_LANES), ERR_UNAVAILABLE);
+    blocker_end(&b);
+    l = (struct store_lanes){.shard = SUITE_SHARD};
+    MUST(&l, STORE_LANES);
+    close_own();
+    blocker_begin(&b, pool);
+    use_own(&config);
+    close_own(); /* with the first steps still waiting */
+    blocker_end(&b);
+    ck_assert(pool_free(pool, 20 * (int64_t)US_PER_S));
+}
+END_TEST
+
 START_TEST(sessions_are_renamed)
 {
     struct exec e = {0};
@@ -623,6 +687,7 @@ int main(void)
     tcase_add_test(c, outcomes_have_their_states);
     tcase_add_test(c, other_schemas_are_refused);
     tcase_add_test(c, unsafe_server_is_refused);
+    tcase_add_test(c, connecting_blocks_no_loop);
     tcase_add_test(c, sessions_are_renamed);
     int failed = run_case(c, "store_pg_faults", true);
     /* The server that this one starts again must be a child of this process. */

@@ -70,6 +70,7 @@ void swarm_draw(struct swarm *s, struct rng *rng)
     s->node.turn_loops = (uint32_t)rng_below(rng, 4);
     s->node.cache_bytes = rng_chance(rng, 0.5) ? 1U << 20 : (size_t)rng_between(rng, 1, 8) << 12;
     s->node.definitions = rng_chance(rng, 0.5) ? 1000 : 2;
+    s->node.definition_us = s->node.definitions == 2 ? 3 * US_PER_S : US_PER_HOUR;
     s->node.batches = (uint32_t)rng_between(rng, 1, 3);
     s->node.batch_min = (uint32_t)rng_between(rng, 1, 64);
 }
