@@ -12,7 +12,18 @@
 
 #include <check.h>
 
-struct peer; /* the client and worker */
+/* The client and worker, over the transport port. */
+struct fixture;
+struct peer {
+    struct fixture *f;
+    struct loop *loop;
+    struct net_dialer *dialer;
+    struct net_dial_handler handler;
+    bool up, greeted;
+    uint64_t next_id;
+    char queue[64];
+    uint32_t capacity;
+};
 
 struct fixture {
     struct world *world;
@@ -50,6 +61,8 @@ void peer_watch(struct fixture *f, const char *execution);
 void peer_poll(struct fixture *f, const char *queue, uint32_t capacity, uint32_t wait_ms);
 void peer_complete(struct fixture *f, const struct task_token *t, const char *output,
                    const char *error);
+/* Orderly; "stopped" is set at the end. */
+void fixture_stop_node(struct host *node_host);
 /* Runs until the condition holds; fails the test after "us" of virtual time. */
 #define RUN_UNTIL(f, cond, us) \
     do { \
