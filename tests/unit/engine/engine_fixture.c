@@ -15,6 +15,8 @@ static void peer_on_task(struct fixture *f, const struct msg_task *t)
     f->tasks++;
     if (f->hold) {
         ck_assert_uint_lt(f->held_len, ARRAY_LEN(f->held));
+        (void)snprintf(f->held_input[f->held_len], sizeof(f->held_input[0]), "%.*s",
+                       STR_ARG(t->input));
         f->held[f->held_len++] = *t;
         return;
     }
@@ -77,7 +79,17 @@ static void peer_on_msg(struct fixture *f, const struct msg *m)
     case MSG_WATCH_OK:
         f->ended += m->u.watch_ok.ended;
         f->succeeded += m->u.watch_ok.status == EXEC_SUCCEEDED;
+        f->end_status = m->u.watch_ok.status;
+        (void)snprintf(f->end_error, sizeof(f->end_error), "%.*s", STR_ARG(m->u.watch_ok.error));
+        (void)snprintf(f->end_cause, sizeof(f->end_cause), "%.*s", STR_ARG(m->u.watch_ok.cause));
         (void)snprintf(f->output, sizeof(f->output), "%.*s", STR_ARG(m->u.watch_ok.output));
+        break;
+    case MSG_TASK_OK:
+        f->token_ok++;
+        break;
+    case MSG_HEARTBEAT_OK:
+        f->beats++;
+        f->beat_code = m->u.heartbeat_ok.codes[0];
         break;
     case MSG_ERROR:
         f->errors++;
@@ -253,6 +265,72 @@ void peer_complete(struct fixture *f, const struct task_token *t, const char *ou
     peer_send(f, &m);
 }
 
+void peer_token(struct fixture *f, const struct task_token *t, const char *output,
+                const char *error)
+{
+    struct msg m = {.type = error != NULL ? MSG_TASK_FAILURE : MSG_TASK_SUCCESS};
+    if (error != NULL) {
+        m.u.task_failure.token = *t;
+        m.u.task_failure.error = str_of(error);
+        m.u.task_failure.cause = STR("by token");
+    } else {
+        m.u.task_success.token = *t;
+        m.u.task_success.output = str_of(output);
+    }
+    peer_send(f, &m);
+}
+
+void peer_heartbeat(struct fixture *f, const struct task_token *t)
+{
+    struct msg m = {.type = MSG_HEARTBEAT};
+    m.u.heartbeat.tokens = t;
+    m.u.heartbeat.tokens_len = 1;
+    peer_send(f, &m);
+}
+
+void peer_stop(struct fixture *f, const char *execution)
+{
+    struct msg m = {.type = MSG_STOP};
+    m.u.stop.execution = str_of(execution);
+    m.u.stop.error = STR("Stopped");
+    peer_send(f, &m);
+}
+
+const char *fixture_start(struct fixture *f, const char *workflow, const char *name,
+                          const char *input)
+{
+    uint32_t n = f->started;
+    peer_start(f, workflow, name, input);
+    RUN_UNTIL(f, f->started > n, 10 * US_PER_S);
+    return f->execution[n % ARRAY_LEN(f->execution)];
+}
+
+void fixture_hold(struct fixture *f, const char *queue, uint32_t n)
+{
+    f->hold = true;
+    peer_poll(f, queue, n - f->held_len, 30000);
+    RUN_UNTIL(f, f->held_len >= n, 30 * US_PER_S);
+}
+
+void fixture_end(struct fixture *f, const char *execution, int64_t us)
+{
+    uint32_t before = f->ended;
+    int64_t until = f->world->now_us + us;
+    while (f->ended == before && f->world->now_us < until) {
+        peer_watch(f, execution);
+        world_run(f->world, MIN(until, f->world->now_us + 61 * US_PER_S));
+    }
+    ck_assert_msg(f->ended > before, "not ended (last error %u \"%s\")", f->last_error,
+                  f->last_text);
+}
+
+void fixture_restart(struct fixture *f)
+{
+    host_crash_and_restart(f->node_host, US_PER_S);
+    RUN_UNTIL(f, !f->active, 10 * US_PER_S);
+    RUN_UNTIL(f, f->active && f->peer->greeted, 60 * US_PER_S);
+}
+
 /* ---- the node ---- */
 
 static void on_started(struct node_events *ev, enum err e, struct str address, struct str detail)
@@ -328,4 +406,55 @@ void fixture_teardown(struct fixture *f)
     world_free(f->world);
     sim_store_free(f->store);
     sim_net_free(f->net);
+}
+
+/* ---- two nodes on one database ---- */
+
+static void second_started(struct node_events *ev, enum err e, struct str address,
+                           struct str detail)
+{
+    (void)ev;
+    (void)address;
+    ck_assert_msg(e == ERR_OK, "%.*s", STR_ARG(detail));
+}
+
+static void second_state(struct node_events *ev, enum owner_state s)
+{
+    struct second *n = CONTAINER_OF(ev, struct second, events);
+    n->active = s == OWNER_ACTIVE;
+    n->standby = s == OWNER_STANDBY;
+}
+
+static void second_stopped(struct node_events *ev)
+{
+    (void)ev;
+}
+
+static void second_boot(struct host *h)
+{
+    struct second *n = h->user;
+    struct node_ports ports = {.loops = &h->factory,
+                               .clock = &h->clock.base,
+                               .transport = &n->f->net->base,
+                               .store = &n->f->store->base,
+                               .seed = n->f->world->seed + 1000 + h->lives};
+    n->node = node_start(&n->config, &ports, &n->events);
+}
+
+struct host *fixture_second(struct fixture *f, struct second *n)
+{
+    memset(n, 0, sizeof(*n));
+    n->f = f;
+    n->config = f->config;
+    n->config.node_id = STR("node-2");
+    n->config.listen = STR("tcp://node2:7070");
+    n->events = (struct node_events){.started = second_started,
+                                     .state = second_state,
+                                     .stopped = second_stopped};
+    struct host *h = host_new(f->world, "node2");
+    h->boot = second_boot;
+    h->user = n;
+    host_boot(h);
+    RUN_UNTIL(f, n->standby, 60 * US_PER_S);
+    return h;
 }

@@ -127,72 +127,13 @@ START_TEST(crash_with_a_held_task)
 }
 END_TEST
 
-/* ---- two nodes on one database ---- */
-
-struct second {
-    struct node_events events;
-    struct node_config config;
-    struct fixture *f;
-    bool active, standby;
-    struct node *node;
-};
-
-static void second_started(struct node_events *ev, enum err e, struct str address,
-                           struct str detail)
-{
-    (void)ev;
-    (void)address;
-    ck_assert_msg(e == ERR_OK, "%.*s", STR_ARG(detail));
-}
-
-static void second_state(struct node_events *ev, enum owner_state s)
-{
-    struct second *n = CONTAINER_OF(ev, struct second, events);
-    n->active = s == OWNER_ACTIVE;
-    n->standby = s == OWNER_STANDBY;
-}
-
-static void second_stopped(struct node_events *ev)
-{
-    (void)ev;
-}
-
-static void second_boot(struct host *h)
-{
-    struct second *n = h->user;
-    struct node_ports ports = {.loops = &h->factory,
-                               .clock = &h->clock.base,
-                               .transport = &n->f->net->base,
-                               .store = &n->f->store->base,
-                               .seed = n->f->world->seed + 1000 + h->lives};
-    n->node = node_start(&n->config, &ports, &n->events);
-}
-
-static struct host *second_make(struct fixture *f, struct second *n)
-{
-    memset(n, 0, sizeof(*n));
-    n->f = f;
-    n->config = f->config;
-    n->config.node_id = STR("node-2");
-    n->config.listen = STR("tcp://node2:7070");
-    n->events = (struct node_events){.started = second_started,
-                                     .state = second_state,
-                                     .stopped = second_stopped};
-    struct host *h = host_new(f->world, "node2");
-    h->boot = second_boot;
-    h->user = n;
-    host_boot(h);
-    RUN_UNTIL(f, n->standby, 60 * US_PER_S);
-    return h;
-}
-
 /* The second node stands by while the first lives, and takes over when its lease has ended. */
 START_TEST(standby_takes_over_after_the_lease)
 {
     struct fixture f;
     struct second n;
     fixture_setup(&f, (uint64_t)_i);
-    (void)second_make(&f, &n);
+    (void)fixture_second(&f, &n);
     world_run(f.world, f.world->now_us + 60 * US_PER_S);
     ck_assert(f.active && n.standby);
     int64_t died = f.world->now_us;
@@ -210,7 +151,7 @@ START_TEST(frozen_owner_is_evicted_and_stands_by)
     struct fixture f;
     struct second n;
     fixture_setup(&f, (uint64_t)_i);
-    (void)second_make(&f, &n);
+    (void)fixture_second(&f, &n);
     peer_define(&f, "waiting", waiting);
     peer_start(&f, "waiting", "w", "{\"s\":15}");
     RUN_UNTIL(&f, f.started == 1, 10 * US_PER_S);
@@ -229,7 +170,7 @@ START_TEST(drained_owner_hands_over_at_once)
     struct fixture f;
     struct second n;
     fixture_setup(&f, (uint64_t)_i);
-    (void)second_make(&f, &n);
+    (void)fixture_second(&f, &n);
     int64_t asked = f.world->now_us;
     host_run(f.node_host, fixture_stop_node);
     RUN_UNTIL(&f, n.active, 30 * US_PER_S);
