@@ -20,6 +20,8 @@ enum {
     TURN_FACTS_MAX = 256,           /* facts folded into one turn; the rest wait */
     TURN_STEPS_MAX = 1000,          /* state transitions one turn may make before it yields */
     SNAPSHOT_DELTA_MIN = 4096,      /* bytes of deltas before a snapshot is considered */
+    INBOX_LOAD_MAX = 256,           /* inbox rows that come with an execution; the rest wait */
+    INBOX_LOAD_BYTES_MAX = 4194304, /* bytes of their payloads, but for the first */
     LANES_PER_SHARD_DEFAULT = 16,
     LANES_PER_SHARD_MAX = 1024,
     RING_WINDOWS_DEFAULT = 12,

@@ -270,6 +270,7 @@ static void arm_tasks(struct shard *s, struct entry *e)
             .state = str_dup(&a->arena, def_state_path(exec_def(e->x), open[i].state)),
             .timeout_at = open[i].timeout_at,
             .heartbeat_us = open[i].heartbeat_us,
+            .waits = task_waits(&open[i]),
         };
     }
     a->turn.tasks_new_len = n;

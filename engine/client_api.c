@@ -3,6 +3,7 @@
 
 #include "base/digest.h"
 #include "engine/engine_internal.h"
+#include "engine/starts.h"
 
 LOG_MODULE("client_api");
 
@@ -168,155 +169,26 @@ void api_hello(struct call *c)
 
 /* ---- start ---- */
 
-struct start {
+struct start_call {
     struct call *call;
-    struct map_node node; /* in front.starting, until the store has answered */
-    struct list link;     /* in the followers of the first start under this key */
-    struct list followers;
-    bool first;
-    uint32_t tenant;
-    struct str workflow, name, input;
-    uint64_t digest;
-    struct item_start what;
-    struct defs_wait wait;
-    struct store_start_lookup lookup;
-    struct start_key key;
+    struct start start;
 };
 
-static bool start_eq(const struct map_node *n, const void *key)
+static void start_done(struct start *s)
 {
-    const struct start *a = MAP_ENTRY(n, const struct start, node), *b = key;
-    return a->tenant == b->tenant && str_eq(a->workflow, b->workflow) && str_eq(a->name, b->name);
-}
-
-static uint64_t start_hash(const struct start *s)
-{
-    return hash_bytes(s->workflow.p, s->workflow.size) * 31 + hash_bytes(s->name.p, s->name.size) +
-           s->tenant;
-}
-
-static void start_answer(struct start *s, const struct exec_id *id, bool created, struct wall at)
-{
+    struct call *c = CONTAINER_OF(s, struct start_call, start)->call;
     char text[EXEC_ID_TEXT + 1];
-    exec_id_format(id, text);
+    if (s->err != ERR_OK) {
+        call_error(c, s->err, "%s", s->detail);
+        return;
+    }
+    exec_id_format(&s->exec, text);
     struct msg m = {.type = MSG_START_OK};
     m.u.start_ok.execution = str_of(text);
-    m.u.start_ok.created = created;
-    m.u.start_ok.started_at_ms = wall_ms(at);
+    m.u.start_ok.created = s->created;
+    m.u.start_ok.started_at_ms = wall_ms(s->started_at);
     m.u.start_ok.name = s->name;
-    call_answer(s->call, &m);
-}
-
-static void start_look_up(struct start *s);
-
-/* The first start under the key has its answer: those that came meanwhile look it up. */
-static void start_release(struct start *s)
-{
-    struct front *f = s->call->frame->front;
-    if (!s->first) {
-        return;
-    }
-    s->first = false;
-    map_remove(&f->starting, &s->node);
-    struct list *l;
-    while ((l = list_pop_front(&s->followers)) != NULL) {
-        start_look_up(LIST_ENTRY(l, struct start, link));
-    }
-}
-
-static void start_looked_up(struct store_req *r)
-{
-    struct start *s =
-        CONTAINER_OF(CONTAINER_OF(r, struct store_start_lookup, req), struct start, lookup);
-    const struct start_found *found = s->lookup.found;
-    if (r->err != ERR_OK) {
-        call_error(s->call, r->err, "looking up the execution: %s", r->detail.text);
-    } else if (!found->found) {
-        call_error(s->call, ERR_RETRY, "an earlier start of this name did not succeed; try again");
-    } else if (found->digest != s->digest) {
-        call_error(s->call, ERR_EXISTS,
-                   "an execution of workflow \"%.*s\" named \"%.*s\" exists with another input",
-                   STR_ARG(s->workflow), STR_ARG(s->name));
-    } else {
-        start_answer(s, &found->exec, false, (struct wall){0});
-    }
-}
-
-static void start_look_up(struct start *s)
-{
-    struct front *f = s->call->frame->front;
-    s->key = (struct start_key){.tenant = s->tenant, .workflow = s->workflow, .name = s->name};
-    s->lookup = (struct store_start_lookup){.req = {.op = STORE_START_LOOKUP,
-                                                    .loop = f->loop,
-                                                    .done = start_looked_up,
-                                                    .arena = call_arena(s->call)},
-                                            .keys = &s->key,
-                                            .keys_len = 1};
-    store_submit(f->store, &s->lookup.req);
-}
-
-static void start_done(struct item *it)
-{
-    struct start *s = it->owner;
-    struct call *c = s->call;
-    enum err e = it->err;
-    struct wall at = s->what.ident.started_at;
-    struct exec_id id = it->exec;
-    char detail[ERR_DETAIL_SIZE];
-    (void)snprintf(detail, sizeof(detail), "%.*s", STR_ARG(it->detail));
-    item_fini(it);
-    start_release(s);
-    if (e == ERR_OK) {
-        fault_hit(c->frame->front->faults, FAULT_START_AFTER_COMMIT);
-        start_answer(s, &id, true, at);
-    } else if (e == ERR_EXISTS) {
-        start_look_up(s);
-    } else {
-        call_error(c, e, "%s", detail);
-    }
-}
-
-static void start_defined(struct defs_wait *w, struct def *def, const struct definition_row *row,
-                          enum err e)
-{
-    struct start *s = CONTAINER_OF(w, struct start, wait);
-    struct call *c = s->call;
-    struct front *f = c->frame->front;
-    if (def == NULL && e != ERR_NO_WORKFLOW) {
-        start_release(s);
-        call_error(c, e, "reading the definition of \"%.*s\": %s", STR_ARG(s->workflow),
-                   err_text(e));
-        return;
-    }
-    if (def == NULL || row->deleted) {
-        start_release(s);
-        call_error(c, ERR_NO_WORKFLOW, "no workflow named \"%.*s\"; put its definition first",
-                   STR_ARG(s->workflow));
-        return;
-    }
-    if (!f->clock.set) {
-        start_release(s);
-        call_error(c, ERR_RETRY, "the store's clock is not known yet");
-        return;
-    }
-    struct wall now = front_now(f);
-    s->what =
-        (struct item_start){.ident = {.id = exec_id_make(f->lanes.shard,
-                                                         slot_of(s->tenant, s->workflow, s->name),
-                                                         s->tenant, now, &f->rng),
-                                      .workflow = s->workflow,
-                                      .name = s->name,
-                                      .started_at = now,
-                                      .def_revision = row->revision},
-                            .def = def_ref(def),
-                            .life = f->lives,
-                            .tenant = s->tenant,
-                            .digest = s->digest};
-    item_init(&c->item, ITEM_START, &s->what.ident.id, start_done, s);
-    c->item.start = &s->what;
-    c->item.fact = (struct fact){.type = FACT_START, .payload = s->input};
-    fault_hit(f->faults, FAULT_START_BEFORE_COMMIT);
-    shard_submit(front_shard(f, &c->item.exec), &c->item);
+    call_answer(c, &m);
 }
 
 static bool start_valid(struct call *c, const struct msg_start *in)
@@ -344,30 +216,22 @@ void api_start(struct call *c)
     if (!start_valid(c, in)) {
         return;
     }
-    struct start *s = ARENA_NEW(&c->frame->arena, struct start);
-    s->call = c;
+    struct start_call *sc = ARENA_NEW(&c->frame->arena, struct start_call);
+    sc->call = c;
+    struct start *s = &sc->start;
     s->tenant = c->frame->conn->tenant;
     s->workflow = in->workflow;
     s->name = in->name;
     s->input = in->input.size == 0 ? STR("{}") : in->input;
-    list_init(&s->link);
-    list_init(&s->followers);
+    s->arena = call_arena(c);
+    s->done = start_done;
     if (s->name.size == 0) {
         struct uuid u = uuid_make(&f->rng);
         char *text = arena_alloc(&c->frame->arena, EXEC_ID_TEXT + 1);
         uuid_format(&u, text);
         s->name = (struct str){text, EXEC_ID_TEXT};
     }
-    s->digest = hash_bytes(s->input.p, s->input.size);
-    struct map_node *n = map_find(&f->starting, start_hash(s), s, start_eq);
-    if (n != NULL) {
-        list_push_back(&MAP_ENTRY(n, struct start, node)->followers, &s->link);
-        return;
-    }
-    s->first = true;
-    map_insert(&f->starting, &s->node, start_hash(s));
-    s->wait.done = start_defined;
-    defs_newest(f->defs, s->tenant, s->workflow, &s->wait);
+    start_run(f, s);
 }
 
 /* ---- describe, watch ---- */

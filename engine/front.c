@@ -312,6 +312,9 @@ void front_report(struct front *f, struct report *r)
         for (uint32_t k = 0; k < t->tasks_done_len; k++) {
             dispatch_remove(f->dispatch, &t->tasks_done[k]);
         }
+        for (uint32_t k = 0; k < t->tasks_submitted_len; k++) {
+            dispatch_submitted(f->dispatch, &t->tasks_submitted[k]);
+        }
         for (uint32_t k = 0; k < t->tasks_new_len; k++) {
             /* Of a lane lost meanwhile: its owner hands them out. Not gained yet: the scan that
              * follows finds them. */

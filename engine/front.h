@@ -67,7 +67,7 @@ struct front {
     struct rng rng;
     struct map conns;
     struct map tenants;  /* names known: client_api.c */
-    struct map starting; /* starts under way by key: client_api.c */
+    struct map starting; /* starts under way by key: starts.c */
     enum owner_state state;
     struct str other_node;
     bool going_away;

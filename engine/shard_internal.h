@@ -130,6 +130,8 @@ void item_finish(struct shard *s, struct item *it, enum err e);
 void entry_answer(struct shard *s, struct entry *e, struct item *it);
 void entry_notify_closed(struct shard *s, struct entry *e);
 struct wall shard_now(const struct shard *s);
+/* Nobody is to get it: it was submitted, or the engine does it. */
+bool task_waits(const struct core_task *t);
 
 /* cache.c */
 struct entry *entry_find(struct shard *s, const struct exec_id *id);

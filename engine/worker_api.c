@@ -130,7 +130,7 @@ static void outcome_done(struct item *it)
     struct poll *p = o->poll;
     struct front *f = p->call->frame->front;
     if (attempt_over(it->err)) {
-        dispatch_forget(f->dispatch, &it->fact.token);
+        dispatch_let_go(f->dispatch, &it->fact.token);
     }
     p->acks[o->index] = outcome_code(it->err);
     item_fini(it);
@@ -167,9 +167,11 @@ static void outcomes_submit(struct poll *p)
         struct outcome *o = &v[i];
         o->poll = p;
         o->index = i;
+        /* Of an attempt that it was given: with .waitForTaskToken this answers the call alone. */
         item_init(&o->item, ITEM_FACT, &m->token.ref.exec, outcome_done, NULL);
         fact_fill(&o->item.fact, &m->token, m->status == MSG_COMPLETION_FAILURE, m->output,
                   m->error, m->cause, c->frame->conn->name);
+        o->item.fact.call = true;
         if (exec_id_tenant(&m->token.ref.exec) != c->frame->conn->tenant ||
             exec_id_shard(&m->token.ref.exec) != f->lanes.shard) {
             o->item.err = ERR_STALE;
@@ -236,19 +238,70 @@ void polls_answer_all(struct front *f)
 
 /* ---- heartbeats, outcomes by token ---- */
 
+struct heartbeat {
+    struct call *call;
+    uint32_t *codes;
+    uint32_t undecided; /* +1 while they are being looked through */
+};
+/* Of a token that dispatch does not know. */
+struct pulse {
+    struct item item;
+    struct heartbeat *heartbeat;
+    uint32_t index;
+};
+
+static void heartbeat_decided(struct heartbeat *h)
+{
+    if (--h->undecided > 0) {
+        return;
+    }
+    struct msg m = {.type = MSG_HEARTBEAT_OK};
+    m.u.heartbeat_ok.codes = h->codes;
+    m.u.heartbeat_ok.codes_len = h->call->msg.u.heartbeat.tokens_len;
+    call_answer(h->call, &m);
+}
+
+static void pulse_done(struct item *it)
+{
+    struct pulse *p = CONTAINER_OF(it, struct pulse, item);
+    struct front *f = p->heartbeat->call->frame->front;
+    if (it->err == ERR_OK && it->input.waits && lanes_of(&f->lanes, &it->exec)->held) {
+        /* It waits for its outcome; perhaps its deadlines are looked after from now on. */
+        dispatch_add(f->dispatch, &it->input);
+        (void)dispatch_heartbeat(f->dispatch, &it->fact.token);
+    }
+    p->heartbeat->codes[p->index] = outcome_code(it->err);
+    item_fini(it);
+    heartbeat_decided(p->heartbeat);
+}
+
+/* What dispatch does not know may be open all the same: it keeps nothing that waits without a deadline, and
+ * not everything when it is full. The execution knows. */
 void api_heartbeat(struct call *c)
 {
     const struct msg_heartbeat *in = &c->msg.u.heartbeat;
-    uint32_t *codes = ARENA_ARRAY(&c->frame->arena, uint32_t, in->tokens_len);
+    struct front *f = c->frame->front;
+    struct heartbeat *h = ARENA_NEW(&c->frame->arena, struct heartbeat);
+    h->call = c;
+    h->undecided = 1;
+    h->codes = ARENA_ARRAY(&c->frame->arena, uint32_t, in->tokens_len);
     for (uint32_t i = 0; i < in->tokens_len; i++) {
-        codes[i] = exec_id_tenant(&in->tokens[i].ref.exec) == c->frame->conn->tenant
-                       ? (uint32_t)dispatch_heartbeat(c->frame->front->dispatch, &in->tokens[i])
-                       : (uint32_t)ERR_STALE;
+        const struct task_token *t = &in->tokens[i];
+        bool ours = exec_id_tenant(&t->ref.exec) == c->frame->conn->tenant &&
+                    exec_id_shard(&t->ref.exec) == f->lanes.shard;
+        h->codes[i] = ours ? (uint32_t)dispatch_heartbeat(f->dispatch, t) : (uint32_t)ERR_STALE;
+        if (!ours || h->codes[i] == ERR_OK) {
+            continue;
+        }
+        struct pulse *p = ARENA_NEW(&c->frame->arena, struct pulse);
+        p->heartbeat = h;
+        p->index = i;
+        item_init(&p->item, ITEM_TASK_OPEN, &t->ref.exec, pulse_done, NULL);
+        p->item.fact.token = *t;
+        h->undecided++;
+        shard_submit(front_shard(f, &t->ref.exec), &p->item);
     }
-    struct msg m = {.type = MSG_HEARTBEAT_OK};
-    m.u.heartbeat_ok.codes = codes;
-    m.u.heartbeat_ok.codes_len = in->tokens_len;
-    call_answer(c, &m);
+    heartbeat_decided(h);
 }
 
 static void by_token_done(struct item *it)
@@ -417,7 +470,8 @@ static void recover_done(struct store_req *req)
                                   .tenant = exec_id_tenant(&row->token.ref.exec),
                                   .queue = row->queue,
                                   .timeout_at = row->timeout_at,
-                                  .heartbeat_us = row->heartbeat_us};
+                                  .heartbeat_us = row->heartbeat_us,
+                                  .waits = row->submitted};
         dispatch_found(f->dispatch, &d, r->confirm_until);
     }
     dispatch_flush(f->dispatch);

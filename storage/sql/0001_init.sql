@@ -39,7 +39,9 @@ CREATE TABLE carillon.definition_state (
 
 -- One row an execution. A turn is a HOT update: no column of an index changes but at the close.
 -- The newest task of an execution that has no other stands in the row itself (task_*; none:
--- task_queue null): a sequence of steps then needs no row of carillon.task at all.
+-- task_queue null): a sequence of steps then needs no row of carillon.task at all. A queue that
+-- begins with "!" (no name does) is of a task that was submitted: the call has been answered, the
+-- outcome comes by itself, and nobody is to get the task any more.
 CREATE TABLE carillon.execution (
     id uuid NOT NULL,
     seq int8 NOT NULL,
@@ -203,6 +205,9 @@ CREATE TABLE carillon.leader (
 );
 
 -- ---- between executions ----
+-- A row is written by the turn of one execution (source: unique, what it is about) and deleted by
+-- the turn of the other that folds it. Whoever does not own the lane of the other announces it in
+-- lane_inbox; a new owner looks through inbox itself.
 CREATE TABLE carillon.inbox (
     id uuid NOT NULL,
     source text COLLATE "C" NOT NULL,
@@ -784,11 +789,17 @@ FROM carillon.claim_log c;
 
 CREATE VIEW carillon.open_tasks AS
 SELECT e.id AS execution, e.task_seq AS seq, e.task_idx AS idx, e.task_attempt AS attempt,
-       e.task_queue AS queue, e.task_timeout_at AS timeout_at,
-       e.task_heartbeat_us AS heartbeat_us
+       ltrim(e.task_queue, '!') AS queue, e.task_timeout_at AS timeout_at,
+       e.task_heartbeat_us AS heartbeat_us, left(e.task_queue, 1) = '!' AS submitted
 FROM carillon.execution e WHERE e.status = 1 AND e.task_queue IS NOT NULL
 UNION ALL
-SELECT t.id, t.seq, t.idx, t.attempt, t.queue, t.timeout_at, t.heartbeat_us FROM carillon.task t;
+SELECT t.id, t.seq, t.idx, t.attempt, ltrim(t.queue, '!'), t.timeout_at, t.heartbeat_us,
+       left(t.queue, 1) = '!'
+FROM carillon.task t;
+
+CREATE VIEW carillon.messages AS
+SELECT i.id AS execution, i.source, i.kind, octet_length(i.payload) AS size, i.at
+FROM carillon.inbox i;
 
 CREATE VIEW carillon.partitions AS
 SELECT l.shard || '/l' || l.lane AS partition, l.slot_lo, l.slot_hi, l.epoch, l.node,

@@ -79,6 +79,9 @@ enum err sim_op_load(struct sim_exec *x, struct store_load *q)
             out->rows =
                 history_out(x, &q->ids[i], out->snapshot_seq + 1, UINT32_MAX, &out->rows_len);
         }
+        if (q->inbox) {
+            sim_inbox_out(x, &q->ids[i], &q->rows[i]);
+        }
     }
     return ERR_OK;
 }
