@@ -85,6 +85,7 @@ static void frame_end(struct frame *fr)
         f->listener->ops->reply(f->listener, fr->request, buf_str(&fr->out));
     }
     buf_fini(&fr->out);
+    metric_max(&metric_arena_frame, (int64_t)fr->arena.used);
     arena_fini(&fr->arena);
     mem_free(fr);
     if (c->closed && list_empty(&c->frames)) {
@@ -112,6 +113,7 @@ struct arena *call_arena(struct call *c)
 static void call_end(struct call *c)
 {
     if (c->has_arena) {
+        metric_max(&metric_arena_call, (int64_t)c->arena.used);
         arena_fini(&c->arena);
         c->has_arena = false;
     }

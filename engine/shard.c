@@ -615,6 +615,7 @@ void shard_free(struct shard *s)
     {
         entry_drop(s, MAP_ORDER_ENTRY(it, struct entry, node));
     }
+    cache_tell(s);
     batch_free(s->open);
     struct list *l;
     while ((l = list_pop_front(&s->batches_free)) != NULL) {
