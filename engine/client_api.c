@@ -688,6 +688,8 @@ void api_def_put(struct call *c)
     put->digest = (struct str){d->digest, sizeof(d->digest)};
     put->state_paths = paths;
     put->state_paths_len = n;
+    put->if_version = in->if_version;
+    put->if_absent = in->if_absent;
     def_unref(def);
     def_problems_fini(&problems);
     store_submit(c->frame->front->store, &d->u.req);
@@ -699,6 +701,7 @@ void api_def_delete(struct call *c)
     d->u.put.tenant = c->frame->conn->tenant;
     d->u.put.workflow = c->msg.u.def_delete.workflow;
     d->u.put.delete_workflow = true;
+    d->u.put.if_version = c->msg.u.def_delete.if_version;
     store_submit(c->frame->front->store, &d->u.req);
 }
 
