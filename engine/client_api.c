@@ -63,12 +63,48 @@ void tenants_fini(struct front *f)
     map_fini(&f->starting);
 }
 
+static void tenant_asked(struct store_req *r)
+{
+    struct tenant_ask *ask =
+        CONTAINER_OF(CONTAINER_OF(r, struct store_tenant, req), struct tenant_ask, req);
+    struct arena a = ask->arena; /* "done" may free the question */
+    struct err_detail d = {0};
+    if (r->err != ERR_OK) {
+        (void)err_set(&d, r->err, "tenant \"%.*s\": %s", STR_ARG(ask->name),
+                      r->detail.text[0] != '\0' ? r->detail.text : err_text(r->err));
+    }
+    if (r->err == ERR_OK) {
+        ask->number = ask->req.number;
+        tenant_add(ask->front, ask->name, ask->number);
+    }
+    ask->front->requests--;
+    ask->done(ask, r->err, d.text);
+    arena_fini(&a);
+}
+
+void tenant_ask(struct front *f, struct tenant_ask *ask)
+{
+    struct tenant *t = tenant_find(f, ask->name);
+    if (t != NULL) {
+        ask->number = t->number;
+        ask->done(ask, ERR_OK, "");
+        return;
+    }
+    ask->front = f;
+    f->requests++; /* the front is not idle meanwhile */
+    arena_init(&ask->arena, 0);
+    ask->req = (struct store_tenant){
+        .req = {.op = STORE_TENANT, .loop = f->loop, .done = tenant_asked, .arena = &ask->arena},
+        .name = ask->name,
+        .create = ask->create};
+    store_submit(f->store, &ask->req.req);
+}
+
 /* ---- hello ---- */
 
 struct hello {
     struct call *call;
-    struct str tenant;
-    struct store_tenant req;
+    struct tenant_ask ask;
 };
 
 static uint32_t node_state(const struct front *f)
@@ -120,21 +156,18 @@ static void hello_finish(struct call *c, uint32_t tenant)
     dispatch_flush(f->dispatch);
 }
 
-static void hello_tenant_done(struct store_req *r)
+static void hello_tenant_done(struct tenant_ask *ask, enum err e, const char *detail)
 {
-    struct hello *h = CONTAINER_OF(CONTAINER_OF(r, struct store_tenant, req), struct hello, req);
-    struct call *c = h->call;
-    if (r->err != ERR_OK) {
-        call_error(c, r->err, "tenant \"%.*s\": %s", STR_ARG(h->tenant), r->detail.text);
+    struct call *c = CONTAINER_OF(ask, struct hello, ask)->call;
+    if (e != ERR_OK) {
+        call_error(c, e, "%s", detail);
         return;
     }
-    tenant_add(c->frame->front, h->tenant, h->req.number);
-    hello_finish(c, h->req.number);
+    hello_finish(c, ask->number);
 }
 
 void api_hello(struct call *c)
 {
-    struct front *f = c->frame->front;
     const struct msg_hello *in = &c->msg.u.hello;
     struct str name = in->tenant.size == 0 ? STR("default") : in->tenant;
     if (in->protocol < MSG_PROTOCOL_MIN) {
@@ -150,21 +183,10 @@ void api_hello(struct call *c)
         call_error(c, ERR_INVALID, "instance must be a random number, not 0");
         return;
     }
-    struct tenant *t = tenant_find(f, name);
-    if (t != NULL) {
-        hello_finish(c, t->number);
-        return;
-    }
     struct hello *h = ARENA_NEW(&c->frame->arena, struct hello);
     h->call = c;
-    h->tenant = name;
-    h->req = (struct store_tenant){.req = {.op = STORE_TENANT,
-                                           .loop = f->loop,
-                                           .done = hello_tenant_done,
-                                           .arena = call_arena(c)},
-                                   .name = name,
-                                   .create = true};
-    store_submit(f->store, &h->req.req);
+    h->ask = (struct tenant_ask){.name = name, .create = true, .done = hello_tenant_done};
+    tenant_ask(c->frame->front, &h->ask);
 }
 
 /* ---- start ---- */
@@ -416,30 +438,64 @@ void api_stop(struct call *c)
 
 /* ---- status ---- */
 
-void api_status(struct call *c)
+/* The lanes held: slots, epoch of the claim, and the time that their open windows span. */
+static void status_lanes(struct buf *b, const struct lanes *lanes)
 {
-    struct front *f = c->frame->front;
+    const char *comma = "";
+    buf_puts(b, ",\"owned\":[");
+    for (uint32_t i = 0; i < lanes->len; i++) {
+        const struct lane *l = &lanes->lane[i];
+        if (!l->held) {
+            continue;
+        }
+        char from[WALL_TEXT_SIZE], until[WALL_TEXT_SIZE];
+        wall_format((struct wall){l->accept_from * lanes->window_us}, 0, from);
+        wall_format((struct wall){(l->open_to + 1) * lanes->window_us}, 0, until);
+        buf_printf(b,
+                   "%s{\"lane\":%u,\"slot_first\":%u,\"slot_last\":%u,\"epoch\":%" PRIu64
+                   ",\"open_from\":\"%s\",\"open_until\":\"%s\"}",
+                   comma, l->ref.lane, l->ref.slot_lo, l->ref.slot_hi - 1u, l->ref.fence.epoch,
+                   from, until);
+        comma = ",";
+    }
+    buf_putc(b, ']');
+}
+
+static void status_write(struct buf *b, const struct front *f)
+{
     struct dispatch_stats s;
     dispatch_stats(f->dispatch, &s);
-    struct buf b;
-    buf_init(&b, 0);
-    buf_puts(&b, "{\"node\":");
-    json_write_string(&b, f->engine->c.node);
-    buf_puts(&b, ",\"version\":");
-    json_write_string(&b, f->engine->c.version);
-    buf_printf(&b,
-               ",\"state\":\"%s\",\"ownership\":\"%s\",\"lanes_held\":%" PRId64
-               ",\"lanes\":%u,\"connections\":%zu,\"sessions\":%zu,\"tasks\":%zu,\"ready\":%zu,"
+    buf_puts(b, "{\"node\":");
+    json_write_string(b, f->engine->c.node);
+    buf_puts(b, ",\"version\":");
+    json_write_string(b, f->engine->c.version);
+    buf_puts(b, ",\"address\":");
+    json_write_string(b, f->listener->address);
+    if (f->other_node.size > 0) {
+        buf_puts(b, ",\"other_node\":");
+        json_write_string(b, f->other_node);
+    }
+    buf_printf(b,
+               ",\"shard\":%u,\"state\":\"%s\",\"ownership\":\"%s\",\"lanes_held\":%u,\"lanes\":%u"
+               ",\"connections\":%zu,\"sessions\":%zu,\"tasks\":%zu,\"ready\":%zu,"
                "\"granted\":%zu,\"confirming\":%zu,\"polls\":%zu",
-               msg_node_state_name(node_state(f)), owner_state_name(f->state),
-               (int64_t)f->lanes.held_len, f->lanes.len, map_len(&f->conns), s.sessions, s.tasks,
-               s.ready, s.granted, s.confirming, s.polls);
-    buf_printf(&b,
+               f->lanes.shard, msg_node_state_name(node_state(f)), owner_state_name(f->state),
+               f->lanes.held_len, f->lanes.len, map_len(&f->conns), s.sessions, s.tasks, s.ready,
+               s.granted, s.confirming, s.polls);
+    status_lanes(b, &f->lanes);
+    buf_printf(b,
                ",\"turns\":%" PRId64 ",\"outcomes\":%" PRId64 ",\"starts\":%" PRId64
                ",\"closed\":%" PRId64 ",\"batches\":%" PRId64 "}",
                metric_value(&metric_turns), metric_value(&metric_outcomes),
                metric_value(&metric_starts), metric_value(&metric_closed),
                metric_value(&metric_batches));
+}
+
+void api_status(struct call *c)
+{
+    struct buf b;
+    buf_init(&b, 0);
+    status_write(&b, c->frame->front);
     struct msg m = {.type = MSG_STATUS_OK};
     m.u.status_ok.json = buf_str(&b);
     call_answer(c, &m);
@@ -552,6 +608,8 @@ void api_def_put(struct call *c)
     put->digest = (struct str){d->digest, sizeof(d->digest)};
     put->state_paths = paths;
     put->state_paths_len = n;
+    put->if_version = in->if_version;
+    put->if_absent = in->if_absent;
     def_unref(def);
     def_problems_fini(&problems);
     store_submit(c->frame->front->store, &d->u.req);
@@ -563,6 +621,7 @@ void api_def_delete(struct call *c)
     d->u.put.tenant = c->frame->conn->tenant;
     d->u.put.workflow = c->msg.u.def_delete.workflow;
     d->u.put.delete_workflow = true;
+    d->u.put.if_version = c->msg.u.def_delete.if_version;
     store_submit(c->frame->front->store, &d->u.req);
 }
 

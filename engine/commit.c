@@ -16,6 +16,7 @@ static void batch_send(struct batch *b);
 
 static void batch_reset(struct batch *b)
 {
+    metric_max(&metric_arena_batch, (int64_t)b->arena.used);
     arena_reset(&b->arena, 1u << 18);
     arena_reset(&b->out, 1u << 14);
     b->len = 0;

@@ -75,17 +75,28 @@ void conn_supersede(struct front *f, uint64_t id)
 
 static void frame_end(struct frame *fr)
 {
-    struct front *f = fr->front;
-    struct conn *c = fr->conn;
     list_remove(&fr->link);
-    if (c->closed || fr->writer.len == 0) {
-        f->listener->ops->drop(f->listener, fr->request);
+    if (fr->writer.len == 0) {
+        buf_clear(&fr->out);
     } else {
         msg_writer_end(&fr->writer);
+    }
+    metric_max(&metric_arena_frame, (int64_t)fr->arena.used);
+    arena_fini(&fr->arena);
+    fr->end(fr);
+}
+
+/* Of a frame that came over a connection. */
+static void net_frame_end(struct frame *fr)
+{
+    struct front *f = fr->front;
+    struct conn *c = fr->conn;
+    if (c->closed || fr->out.size == 0) {
+        f->listener->ops->drop(f->listener, fr->request);
+    } else {
         f->listener->ops->reply(f->listener, fr->request, buf_str(&fr->out));
     }
     buf_fini(&fr->out);
-    arena_fini(&fr->arena);
     mem_free(fr);
     if (c->closed && list_empty(&c->frames)) {
         conn_free(f, c);
@@ -112,6 +123,7 @@ struct arena *call_arena(struct call *c)
 static void call_end(struct call *c)
 {
     if (c->has_arena) {
+        metric_max(&metric_arena_call, (int64_t)c->arena.used);
         arena_fini(&c->arena);
         c->has_arena = false;
     }
@@ -165,19 +177,20 @@ enum need {
     NEED_HELLO = 1,  /* the connection must have said hello */
     NEED_ACTIVE = 2, /* the node must own the lanes */
     NEED_ROOM = 4,   /* counts as a new request: refused when too many wait inside */
+    NEED_CONN = 8,   /* makes sense over a connection only */
 };
 
 static const struct {
     void (*handle)(struct call *c);
     unsigned need;
 } handlers[64] = {
-    [MSG_HELLO] = {api_hello, 0},
+    [MSG_HELLO] = {api_hello, NEED_CONN},
     [MSG_START] = {api_start, NEED_HELLO | NEED_ACTIVE | NEED_ROOM},
     [MSG_DESCRIBE] = {api_describe, NEED_HELLO | NEED_ACTIVE | NEED_ROOM},
     [MSG_LIST] = {api_list, NEED_HELLO | NEED_ROOM},
     [MSG_HISTORY] = {api_history, NEED_HELLO | NEED_ROOM},
     [MSG_STOP] = {api_stop, NEED_HELLO | NEED_ACTIVE | NEED_ROOM},
-    [MSG_POLL] = {api_poll, NEED_HELLO | NEED_ACTIVE},
+    [MSG_POLL] = {api_poll, NEED_HELLO | NEED_ACTIVE | NEED_CONN},
     [MSG_HEARTBEAT] = {api_heartbeat, NEED_HELLO | NEED_ACTIVE},
     [MSG_TASK_SUCCESS] = {api_task_success, NEED_HELLO | NEED_ACTIVE},
     [MSG_TASK_FAILURE] = {api_task_failure, NEED_HELLO | NEED_ACTIVE},
@@ -191,11 +204,16 @@ static const struct {
 
 static bool refused(struct front *f, struct call *c, unsigned need)
 {
-    if ((need & NEED_HELLO) && c->frame->conn->session == NULL) {
+    const struct conn *conn = c->frame->conn;
+    if ((need & NEED_CONN) && conn->local) {
+        call_error(c, ERR_UNSUPPORTED, "%s is for connections", msg_name(c->msg.type));
+        return true;
+    }
+    if ((need & NEED_HELLO) && conn->session == NULL && !conn->local) {
         call_error(c, ERR_PROTOCOL, "say HELLO first: this connection has not");
         return true;
     }
-    if (f->going_away && need != 0 && c->msg.type != MSG_POLL) {
+    if (f->going_away && (need & ~(unsigned)NEED_CONN) != 0 && c->msg.type != MSG_POLL) {
         call_error(c, ERR_GOING_AWAY, "node is draining");
         return true;
     }
@@ -253,7 +271,7 @@ static void frame_read(struct frame *fr)
 {
     struct msg_reader reader;
     struct err_detail d = {0};
-    enum err e = msg_reader_begin(&reader, fr->request->body, &fr->arena, &d);
+    enum err e = msg_reader_begin(&reader, fr->body, &fr->arena, &d);
     if (e != ERR_OK) {
         frame_malformed(fr, &d);
         return;
@@ -269,20 +287,28 @@ static void frame_read(struct frame *fr)
     }
 }
 
-static void request_arrived(struct net_handler *h, struct net_request *r)
+void frame_run(struct front *f, struct frame *fr, struct conn *conn, struct str body,
+               void (*end)(struct frame *fr))
 {
-    struct front *f = CONTAINER_OF(h, struct front, handler);
-    struct frame *fr = MEM_NEW(struct frame);
     fr->front = f;
-    fr->conn = conn_get(f, r->conn);
-    fr->request = r;
+    fr->conn = conn;
+    fr->body = body;
+    fr->end = end;
     fr->open = 1;
     arena_init(&fr->arena, 64u << 20);
     buf_init(&fr->out, MESSAGE_SIZE_MAX);
     msg_writer_begin(&fr->writer, &fr->out);
-    list_push_back(&fr->conn->frames, &fr->link);
+    list_push_back(&conn->frames, &fr->link);
     frame_read(fr);
     frame_unref(fr);
+}
+
+static void request_arrived(struct net_handler *h, struct net_request *r)
+{
+    struct front *f = CONTAINER_OF(h, struct front, handler);
+    struct frame *fr = MEM_NEW(struct frame);
+    fr->request = r;
+    frame_run(f, fr, conn_get(f, r->conn), r->body, net_frame_end);
     dispatch_flush(f->dispatch);
 }
 

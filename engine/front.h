@@ -1,8 +1,10 @@
 /* The front: connections, frames, sessions of workers, dispatch. Shared by front.c, client_api.c,
- * worker_api.c, read_api.c and engine.c; nobody else includes it. Everything on the front loop.
+ * worker_api.c, read_api.c, local.c and engine.c; nobody else includes it. Everything on the front
+ * loop.
  *
  * A frame holds requests; each becomes a call; the frame is answered when its last call is. Texts
- * of a request are borrowed from the frame's bytes all the way into the turn that folds them. */
+ * of a request are borrowed from the frame's bytes all the way into the turn that folds them. Where a
+ * frame came from, a client's connection or this process (local.c), only its "end" knows. */
 #ifndef CARILLON_ENGINE_FRONT_H
 #define CARILLON_ENGINE_FRONT_H
 
@@ -30,15 +32,19 @@ struct conn {
     struct list polls;  /* poll.link: waiting in dispatch */
     struct list frames; /* frame.link: not answered yet */
     bool closed;        /* gone; freed with its last frame */
+    bool local;         /* stands for this process: not in front.conns, says no hello */
 };
 
 struct frame {
     struct front *front;
     struct conn *conn;
-    struct net_request *request;
-    struct list link;
+    struct net_request *request; /* of a client: holds the body */
+    struct str body;
+    struct list link;   /* conn.frames */
     struct arena arena; /* decoded lists, calls, texts of answers */
     struct buf out;
+    /* All calls are answered and "out" is complete, or empty: sends it, frees the frame. */
+    void (*end)(struct frame *fr);
     struct msg_writer writer;
     uint32_t open; /* calls not answered, +1 while it is being read */
 };
@@ -87,6 +93,9 @@ void front_report(struct front *f, struct report *r);
 void front_stop(struct front *f); /* answers what waits; going-away to what comes */
 bool front_idle(const struct front *f);
 struct shard *front_shard(struct front *f, const struct exec_id *id);
+/* Fills a frame and handles what "body" holds; it may have ended when this returns. */
+void frame_run(struct front *f, struct frame *fr, struct conn *conn, struct str body,
+               void (*end)(struct frame *fr));
 /* A dispatch_flush behind the current callbacks; many requests make one flush. */
 void front_flush_later(struct front *f);
 
@@ -96,6 +105,18 @@ void call_drop(struct call *c); /* no answer: the connection is gone */
 void conn_supersede(struct front *f, uint64_t id);
 struct arena *call_arena(struct call *c); /* for a store request's outputs */
 struct wall front_now(const struct front *f);
+
+/* The number of a tenant, from memory or the store. "done" may run before tenant_ask returns. */
+struct tenant_ask {
+    struct str name; /* borrowed until done */
+    bool create;
+    void (*done)(struct tenant_ask *ask, enum err e, const char *detail);
+    uint32_t number; /* out */
+    struct front *front;
+    struct store_tenant req;
+    struct arena arena;
+};
+void tenant_ask(struct front *f, struct tenant_ask *ask);
 
 /* Handlers of one message each. */
 void api_hello(struct call *c);

@@ -120,6 +120,7 @@ static void history_end(struct history *h)
     mem_free(h->events);
     exec_free(h->x);
     def_unref(h->def);
+    metric_max(&metric_arena_history, (int64_t)h->page.used);
     arena_fini(&h->page);
 }
 
@@ -210,6 +211,7 @@ static void history_rows(struct store_req *r)
 
 static void history_next(struct history *h)
 {
+    metric_max(&metric_arena_history, (int64_t)h->page.used);
     arena_reset(&h->page, 1u << 20);
     h->req = (struct store_history){.req = {.op = STORE_HISTORY,
                                             .loop = h->call->frame->front->loop,

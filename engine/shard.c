@@ -501,13 +501,7 @@ void shard_lost(struct shard *s, const uint16_t *lanes, uint32_t len)
 void shard_windows(struct shard *s, int64_t accept_from, int64_t open_to)
 {
     LOOP_OWNED(s->c.loop);
-    for (uint32_t i = 0; i < s->lanes.len; i++) {
-        struct lane *l = &s->lanes.lane[i];
-        if (l->held) {
-            l->accept_from = MAX(l->accept_from, accept_from);
-            l->open_to = MAX(l->open_to, open_to);
-        }
-    }
+    lanes_windows(&s->lanes, accept_from, open_to);
 }
 
 void shard_moved(struct shard *s, int64_t window)
@@ -614,6 +608,7 @@ void shard_free(struct shard *s)
     {
         entry_drop(s, MAP_ORDER_ENTRY(it, struct entry, node));
     }
+    cache_tell(s);
     batch_free(s->open);
     struct list *l;
     while ((l = list_pop_front(&s->batches_free)) != NULL) {

@@ -108,6 +108,7 @@ struct shard {
     struct map entries;
     struct list lru, dirty, loading, delayed;
     size_t bytes;
+    size_t told_len, told_bytes; /* this shard's share in the metrics */
     struct loop_task pump;
     bool pumping; /* the task is posted */
     struct loop_timer delay;
@@ -143,6 +144,7 @@ void entry_rest(struct shard *s, struct entry *e); /* nothing to do for it: LRU,
 void entry_dirty(struct shard *s, struct entry *e);
 bool entry_busy(const struct entry *e);
 void cache_trim(struct shard *s);
+void cache_tell(struct shard *s); /* brings the metrics up to date */
 void loads_start(struct shard *s);
 void timers_drop_add(struct shard *s, const struct timer_row *row);
 void timers_drop_forget(struct shard *s);

@@ -320,7 +320,8 @@ struct store_history {
 
 /* ---- definitions and tenants ---- */
 
-/* Stores a definition. The same digest as the workflow's newest revision: returns that one. */
+/* Stores a definition. The same digest as the workflow's newest revision: returns that one, whatever
+ * the conditions say: what was wanted is so (an answer may have been lost). ERR_PRECONDITION. */
 struct store_def_put {
     struct store_req req;
     uint32_t tenant;
@@ -328,6 +329,8 @@ struct store_def_put {
     const struct str *state_paths; /* by state index; for the outcomes view */
     uint32_t state_paths_len;
     bool delete_workflow; /* instead: mark the workflow deleted (running executions go on) */
+    uint32_t if_version;  /* only when this version is the newest; 0: no condition */
+    bool if_absent;       /* only when there is no such workflow, or it was deleted */
     /* out */
     uint64_t revision;
     uint32_t version;

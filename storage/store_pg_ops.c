@@ -774,6 +774,8 @@ static void def_put_send(struct op_call *op, struct pg_conn *conn)
     }
     pg_array_end(p);
     pg_bool(p, q->delete_workflow);
+    pg_i4(p, (int32_t)q->if_version);
+    pg_bool(p, q->if_absent);
     pg_conn_exec(conn, STMT_DEF_PUT);
 }
 
@@ -807,6 +809,7 @@ static void def_get_send(struct op_call *op, struct pg_conn *conn)
     pg_u8(p, q->revision);
     pg_i4(p, (int32_t)q->tenant);
     pg_text(p, q->workflow);
+    pg_i4(p, (int32_t)q->version);
     pg_conn_exec(conn, STMT_DEF_GET);
     send_now(op, conn);
 }

@@ -240,7 +240,7 @@ CREATE TABLE carillon.outbox (
 
 -- ---- functions of the control path ----
 -- Errors raised: CA001 fenced, CA002 conflict, CA003 invalid, CA004 no such workflow, CA005 no
--- such tenant.
+-- such tenant, CA006 precondition.
 
 -- Lowest id of (shard, slot); slot 4096 is the next shard's first.
 CREATE FUNCTION carillon.id_low(p_shard int, p_slot int) RETURNS uuid
@@ -722,7 +722,8 @@ BEGIN
 END $$;
 
 CREATE FUNCTION carillon.def_put(p_tenant int4, p_workflow text, p_text bytea, p_digest text,
-                                 p_paths text[], p_delete bool,
+                                 p_paths text[], p_delete bool, p_if_version int4,
+                                 p_if_absent bool,
                                  OUT revision int8, OUT version int4, OUT created bool)
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -734,15 +735,23 @@ BEGIN
     revision := d.revision;
     version := d.version;
     created := false;
+    IF NOT p_delete AND d.digest = p_digest AND NOT d.deleted THEN
+        RETURN;
+    END IF;
+    IF d.revision IS NULL OR d.deleted THEN
+        IF p_if_version <> 0 THEN
+            RAISE EXCEPTION 'there is no workflow "%"', p_workflow USING ERRCODE = 'CA006';
+        END IF;
+    ELSIF p_if_absent OR p_if_version NOT IN (0, d.version) THEN
+        RAISE EXCEPTION 'the newest version of "%" is %', p_workflow, d.version
+            USING ERRCODE = 'CA006';
+    END IF;
     IF p_delete THEN
         IF d.revision IS NULL OR d.deleted THEN
             RAISE EXCEPTION 'no workflow "%"', p_workflow USING ERRCODE = 'CA004';
         END IF;
         UPDATE carillon.definition x SET deleted = true
         WHERE x.tenant = p_tenant AND x.workflow = p_workflow;
-        RETURN;
-    END IF;
-    IF d.digest = p_digest AND NOT d.deleted THEN
         RETURN;
     END IF;
     created := true;

@@ -1729,6 +1729,54 @@ START_TEST(definitions)
     ck_assert_uint_eq(list.rows_len, 1);
     MUST(&a_again, STORE_DEF_PUT);
     ck_assert(a_again.created && a_again.version == 2);
+    /* By version: those of before the deletion are gone. */
+    struct store_def_get second = {.tenant = TENANT, .workflow = STR("b"), .version = 1};
+    MUST(&second, STORE_DEF_GET);
+    ck_assert(second.row.revision == b1.revision && str_eqc(second.row.text, "one"));
+    second.version = 3;
+    ck_assert_int_eq(CALL(&second, STORE_DEF_GET), ERR_NO_WORKFLOW);
+    second = (struct store_def_get){.tenant = TENANT, .workflow = STR("a"), .version = 1};
+    ck_assert_int_eq(CALL(&second, STORE_DEF_GET), ERR_NO_WORKFLOW);
+}
+END_TEST
+
+START_TEST(definitions_under_conditions)
+{
+    struct store_def_put first = put_of("b", "one", "d1"), early = put_of("b", "one", "d1");
+    early.if_version = 1;
+    ck_assert_int_eq(CALL(&early, STORE_DEF_PUT), ERR_PRECONDITION);
+    first.if_absent = true;
+    MUST(&first, STORE_DEF_PUT);
+    ck_assert(first.created && first.version == 1);
+    struct store_def_put again = put_of("b", "one", "d1"), next = put_of("b", "two", "d2");
+    again.if_absent = true;
+    MUST(&again, STORE_DEF_PUT); /* it is so already */
+    ck_assert(!again.created && again.version == 1);
+    next.if_absent = true;
+    ck_assert_int_eq(CALL(&next, STORE_DEF_PUT), ERR_PRECONDITION);
+    next.if_absent = false;
+    next.if_version = 2;
+    ck_assert_int_eq(CALL(&next, STORE_DEF_PUT), ERR_PRECONDITION);
+    next.if_version = 1;
+    MUST(&next, STORE_DEF_PUT);
+    ck_assert(next.created && next.version == 2);
+    MUST(&next, STORE_DEF_PUT); /* repeated: its answer may have been lost */
+    ck_assert(!next.created && next.version == 2);
+    struct store_def_put third = put_of("b", "three", "d3"), del = put_of("b", "", "");
+    third.if_version = 1;
+    ck_assert_int_eq(CALL(&third, STORE_DEF_PUT), ERR_PRECONDITION);
+    del.delete_workflow = true;
+    del.if_version = 1;
+    ck_assert_int_eq(CALL(&del, STORE_DEF_PUT), ERR_PRECONDITION);
+    del.if_version = 2;
+    MUST(&del, STORE_DEF_PUT);
+    ck_assert_int_eq(CALL(&del, STORE_DEF_PUT), ERR_PRECONDITION); /* nothing has that version */
+    third.if_version = 2;
+    ck_assert_int_eq(CALL(&third, STORE_DEF_PUT), ERR_PRECONDITION);
+    third.if_version = 0;
+    third.if_absent = true;
+    MUST(&third, STORE_DEF_PUT);
+    ck_assert(third.created && third.version == 3);
 }
 END_TEST
 
@@ -1763,6 +1811,7 @@ Suite *store_suite(const char *name, struct store_world *(*make)(void))
     tcase_add_test(c, first_claim_sets_windows);
     tcase_add_test(c, lanes_never_claimed_take_tasks_only);
     tcase_add_test(c, definitions);
+    tcase_add_test(c, definitions_under_conditions);
     tcase_add_test(c, tenants);
     suite_add_tcase(s, c);
     c = tcase_create("owner");

@@ -466,14 +466,19 @@ static void build_def(struct model *m, struct call *c, uint64_t kind)
     switch (kind) {
     case 0: {
         uint64_t version = rng_below(&m->rng, 3);
-        c->u.def_put = (struct store_def_put){.req.op = STORE_DEF_PUT,
-                                              .tenant = tenant,
-                                              .workflow = workflow,
-                                              .text = text(&c->in, "text", version),
-                                              .digest = text(&c->in, "digest", version),
-                                              .state_paths = paths,
-                                              .state_paths_len = 2,
-                                              .delete_workflow = rng_chance(&m->rng, 0.15)};
+        c->u.def_put =
+            (struct store_def_put){.req.op = STORE_DEF_PUT,
+                                   .tenant = tenant,
+                                   .workflow = workflow,
+                                   .text = text(&c->in, "text", version),
+                                   .digest = text(&c->in, "digest", version),
+                                   .state_paths = paths,
+                                   .state_paths_len = 2,
+                                   .delete_workflow = rng_chance(&m->rng, 0.15),
+                                   .if_version = rng_chance(&m->rng, 0.3)
+                                                     ? 1 + (uint32_t)rng_below(&m->rng, 4)
+                                                     : 0,
+                                   .if_absent = rng_chance(&m->rng, 0.1)};
         break;
     }
     case 1:
@@ -481,6 +486,7 @@ static void build_def(struct model *m, struct call *c, uint64_t kind)
             (struct store_def_get){.req.op = STORE_DEF_GET,
                                    .tenant = tenant,
                                    .workflow = workflow,
+                                   .version = (uint32_t)rng_below(&m->rng, 4),
                                    .revision =
                                        rng_chance(&m->rng, 0.4) ? 1 + rng_below(&m->rng, 40) : 0};
         break;
