@@ -167,6 +167,8 @@ struct msg_reader {
     struct arena *arena;
     uint32_t left;
     uint32_t index; /* of the message last read, from 0 */
+    bool
+        requests_only; /* set by the owner: what comes from nodes is UNSUPPORTED, and not decoded */
 };
 /* ERR_MALFORMED when the bytes do not begin with an array of at most MSG_FRAME_MAX elements.
  * "frame" must outlive what is read from it. */
