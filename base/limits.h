@@ -26,6 +26,17 @@ enum {
     LANES_PER_SHARD_MAX = 1024,
     RING_WINDOWS_DEFAULT = 12,
     RING_WINDOWS_MAX = 168,
+
+    POLL_QUEUES_MAX = 100, /* queues of one poll */
+    /* Open requests and outcomes of one connection (a worker of 1,000 places hands in twice as many, a
+     * client has three frames of 1,000), of each connection whatever others have open, and of all
+     * connections: one takes about 2 KiB while it is worked on. */
+    CONN_CALLS_MAX = 4096,
+    CONN_CALLS_MIN = 32,
+    NODE_CALLS_MAX = 65536,
+    /* Bytes that the requests of one frame may take once decoded: 65,536 values (base/pack.h), 1,000
+     * calls and what a connection may have open make half of it. */
+    FRAME_MEMORY_MAX = 16777216,
 };
 
 #endif

@@ -183,7 +183,10 @@ void api_hello(struct call *c)
         call_error(c, ERR_INVALID, "instance must be a random number, not 0");
         return;
     }
-    struct hello *h = ARENA_NEW(&c->frame->arena, struct hello);
+    struct hello *h = CALL_NEW(c, struct hello);
+    if (h == NULL) {
+        return;
+    }
     h->call = c;
     h->ask = (struct tenant_ask){.name = name, .create = true, .done = hello_tenant_done};
     tenant_ask(c->frame->front, &h->ask);
@@ -194,6 +197,7 @@ void api_hello(struct call *c)
 struct start_call {
     struct call *call;
     struct start start;
+    char name[EXEC_ID_TEXT + 1]; /* when the client gave none */
 };
 
 static void start_done(struct start *s)
@@ -238,7 +242,10 @@ void api_start(struct call *c)
     if (!start_valid(c, in)) {
         return;
     }
-    struct start_call *sc = ARENA_NEW(&c->frame->arena, struct start_call);
+    struct start_call *sc = CALL_NEW(c, struct start_call);
+    if (sc == NULL) {
+        return;
+    }
     sc->call = c;
     struct start *s = &sc->start;
     s->tenant = c->frame->conn->tenant;
@@ -249,9 +256,8 @@ void api_start(struct call *c)
     s->done = start_done;
     if (s->name.size == 0) {
         struct uuid u = uuid_make(&f->rng);
-        char *text = arena_alloc(&c->frame->arena, EXEC_ID_TEXT + 1);
-        uuid_format(&u, text);
-        s->name = (struct str){text, EXEC_ID_TEXT};
+        uuid_format(&u, sc->name);
+        s->name = str_of(sc->name);
     }
     start_run(f, s);
 }
@@ -350,7 +356,10 @@ void api_describe(struct call *c)
 {
     const struct msg_describe *in = &c->msg.u.describe;
     struct front *f = c->frame->front;
-    struct describe *d = ARENA_NEW(&c->frame->arena, struct describe);
+    struct describe *d = CALL_NEW(c, struct describe);
+    if (d == NULL) {
+        return;
+    }
     d->call = c;
     if (in->execution.size > 0) {
         struct exec_id id;
@@ -515,10 +524,14 @@ struct def_call {
     } u;
 };
 
+/* NULL: there is no memory for it, and the call is answered. */
 static struct def_call *def_call_new(struct call *c, enum store_op op,
                                      void (*done)(struct store_req *))
 {
-    struct def_call *d = ARENA_NEW(&c->frame->arena, struct def_call);
+    struct def_call *d = CALL_NEW(c, struct def_call);
+    if (d == NULL) {
+        return NULL;
+    }
     d->call = c;
     d->u.req = (struct store_req){.op = op,
                                   .loop = c->frame->front->loop,
@@ -529,8 +542,8 @@ static struct def_call *def_call_new(struct call *c, enum store_op op,
 
 static void def_problems_answer(struct call *c, const struct def_problems *p)
 {
-    struct msg_problem *rows = ARENA_ARRAY(&c->frame->arena, struct msg_problem, p->len);
     uint32_t n = MIN(p->len, (uint32_t)MSG_PROBLEMS_MAX);
+    struct msg_problem *rows = ARENA_ARRAY(call_arena(c), struct msg_problem, n);
     for (uint32_t i = 0; i < n; i++) {
         rows[i] =
             (struct msg_problem){.line = p->v[i].line,
@@ -595,11 +608,16 @@ void api_def_put(struct call *c)
         return;
     }
     struct def_call *d = def_call_new(c, STORE_DEF_PUT, def_put_done);
+    if (d == NULL) {
+        def_unref(def);
+        def_problems_fini(&problems);
+        return;
+    }
     struct store_def_put *put = &d->u.put;
     uint32_t n = def_state_count(def);
-    struct str *paths = ARENA_ARRAY(&c->frame->arena, struct str, n);
+    struct str *paths = ARENA_ARRAY(call_arena(c), struct str, n);
     for (uint32_t i = 0; i < n; i++) {
-        paths[i] = str_dup(&c->frame->arena, def_state_path(def, i));
+        paths[i] = str_dup(call_arena(c), def_state_path(def, i));
     }
     def_digest(def, d->digest);
     put->tenant = c->frame->conn->tenant;
@@ -618,6 +636,9 @@ void api_def_put(struct call *c)
 void api_def_delete(struct call *c)
 {
     struct def_call *d = def_call_new(c, STORE_DEF_PUT, def_put_done);
+    if (d == NULL) {
+        return;
+    }
     d->u.put.tenant = c->frame->conn->tenant;
     d->u.put.workflow = c->msg.u.def_delete.workflow;
     d->u.put.delete_workflow = true;
@@ -645,6 +666,9 @@ static void def_get_done(struct store_req *r)
 void api_def_get(struct call *c)
 {
     struct def_call *d = def_call_new(c, STORE_DEF_GET, def_get_done);
+    if (d == NULL) {
+        return;
+    }
     d->u.get.tenant = c->frame->conn->tenant;
     d->u.get.workflow = c->msg.u.def_get.workflow;
     d->u.get.version = c->msg.u.def_get.version;
@@ -660,7 +684,7 @@ static void def_list_done(struct store_req *r)
         return;
     }
     const struct store_def_list *list = &d->u.list;
-    struct msg_def_row *rows = ARENA_ARRAY(&c->frame->arena, struct msg_def_row, list->rows_len);
+    struct msg_def_row *rows = ARENA_ARRAY(call_arena(c), struct msg_def_row, list->rows_len);
     for (uint32_t i = 0; i < list->rows_len; i++) {
         rows[i] = (struct msg_def_row){.workflow = list->rows[i].workflow,
                                        .version = list->rows[i].version,
@@ -679,6 +703,9 @@ void api_def_list(struct call *c)
 {
     const struct msg_def_list *in = &c->msg.u.def_list;
     struct def_call *d = def_call_new(c, STORE_DEF_LIST, def_list_done);
+    if (d == NULL) {
+        return;
+    }
     d->u.list.tenant = c->frame->conn->tenant;
     d->u.list.after = in->after;
     d->u.list.limit = in->limit == 0 ? 100 : MIN(in->limit, (uint32_t)MSG_ROWS_MAX);

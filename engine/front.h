@@ -31,6 +31,7 @@ struct conn {
     struct str name;    /* owned */
     struct list polls;  /* poll.link: waiting in dispatch */
     struct list frames; /* frame.link: not answered yet */
+    uint32_t calls;     /* open, and outcomes and tokens asked about: see call_charge */
     bool closed;        /* gone; freed with its last frame */
     bool local;         /* stands for this process: not in front.conns, says no hello */
 };
@@ -46,7 +47,9 @@ struct frame {
     /* All calls are answered and "out" is complete, or empty: sends it, frees the frame. */
     void (*end)(struct frame *fr);
     struct msg_writer writer;
-    uint32_t open; /* calls not answered, +1 while it is being read */
+    uint32_t open;   /* calls not answered, +1 while it is being read */
+    size_t promised; /* bytes of "out" kept for answers that wait for their last part */
+    size_t room;     /* bytes of "out" that are left for others, tasks above all */
 };
 
 /* One request of a frame. Lives in the frame's arena. */
@@ -56,6 +59,8 @@ struct call {
     struct item item;   /* of calls that ask a shard one thing */
     struct arena arena; /* outputs of a store request */
     bool has_arena;
+    uint32_t charge;   /* its part of conn.calls */
+    uint32_t promised; /* its part of frame.promised */
 };
 
 struct front {
@@ -79,8 +84,10 @@ struct front {
     bool going_away;
     struct loop_task flush;
     bool flush_posted;
-    uint32_t requests; /* calls and items open */
-    uint32_t parked;   /* of them polls that wait in dispatch: no burden */
+    uint32_t requests;       /* calls and items open */
+    uint32_t parked;         /* of them polls that wait in dispatch: no burden */
+    uint32_t calls;          /* conn.calls of all */
+    struct granted *granted; /* where answers to polls are put together: worker_api.c */
     uint32_t recoveries;
     uint32_t lives; /* incarnations so far; shards count the same news before */
 };
@@ -102,6 +109,16 @@ void front_flush_later(struct front *f);
 void call_answer(struct call *c, const struct msg *m); /* corr is filled in */
 void call_error(struct call *c, enum err e, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void call_drop(struct call *c); /* no answer: the connection is gone */
+/* Zeroed memory for as long as the frame lives. NULL: the frame has had its share, and the call is
+ * answered. */
+void *call_alloc(struct call *c, size_t size) MUST_CHECK;
+#define CALL_NEW(c, type)      ((type *)call_alloc((c), sizeof(type)))
+#define CALL_ARRAY(c, type, n) ((type *)call_alloc((c), sizeof(type) * (size_t)(n)))
+/* "n" more things are open for the call's sake, until it is answered: counted like calls of the
+ * connection. False: it has too many already. */
+bool call_charge(struct call *c, uint32_t n) MUST_CHECK;
+/* Keeps bytes of the frame's answer for this call. */
+void call_promise(struct call *c, uint32_t size);
 void conn_supersede(struct front *f, uint64_t id);
 struct arena *call_arena(struct call *c); /* for a store request's outputs */
 struct wall front_now(const struct front *f);

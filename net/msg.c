@@ -317,13 +317,6 @@ void msg_writer_end(struct msg_writer *w)
     w->out = NULL;
 }
 
-size_t msg_task_size_max(const struct msg_task *t)
-{
-    enum { HEADERS = 96, TOKEN = TASK_TOKEN_SIZE + 2 };
-    return HEADERS + TOKEN + t->queue.size + t->workflow.size + t->name.size + t->execution.size +
-           t->state.size + t->input.size;
-}
-
 /* ---- reading ---- */
 
 /* A value of the right msgpack type but unfit for the field. */

@@ -455,7 +455,7 @@ void dispatch_poll(struct dispatch *d, struct dispatch_poll *p, const struct str
                    uint32_t queues_len, struct mono until)
 {
     LOOP_OWNED(d->c.loop);
-    PRE(p->session != NULL && queues_len <= DISPATCH_POLL_QUEUES_MAX);
+    PRE(p->session != NULL && p->room != NULL && queues_len <= POLL_QUEUES_MAX);
     PRE(!p->active);
     p->at_len = 0;
     p->next = 0;
@@ -498,30 +498,53 @@ void dispatch_poll_cancel(struct dispatch *d, struct dispatch_poll *p)
 
 /* ---- matching ---- */
 
-static void grant(struct dispatch *d, struct dispatch_poll *p, struct dtask *t)
+static void answer_soon(struct dispatch *d, struct dispatch_poll *p)
 {
+    if (!list_linked(&p->answered)) {
+        list_push_back(&d->answered, &p->answered);
+    }
+}
+
+/* False: there is no room for it in the answer, which thereby has all that it is to have. */
+static bool grant(struct dispatch *d, struct dispatch_poll *p, struct dtask *t)
+{
+    size_t size = d->c.task_room + t->t.queue.size + t->t.workflow.size + t->t.execution_name.size +
+                  t->t.state.size + t->t.input.size;
+    answer_soon(d, p);
+    if (size > *p->room) {
+        p->closing = true;
+        return false;
+    }
+    *p->room -= size;
     if (p->granted == NULL) {
         p->granted = mem_alloc(p->capacity * sizeof(struct dtask *));
     }
     dtask_unlink(d, t);
     dtask_grant(d, t, p->session);
     p->granted[p->granted_len++] = t;
-    if (!list_linked(&p->answered)) {
-        list_push_back(&d->answered, &p->answered);
-    }
+    return true;
 }
 
 enum { HYDRATE_BATCH = 128 };
 
-/* Asks for the inputs of tasks at the head of the queue that were found in the table. */
-static void hydrate(struct dispatch *d, struct dispatch_queue *q, uint32_t wanted)
+/* Asks for the inputs of tasks at the head of the queue that have none here: as many as are wanted. */
+static void hydrate(struct dispatch *d, struct dispatch_queue *q)
 {
     struct task_token tokens[HYDRATE_BATCH];
-    uint32_t seen = 0, len = 0;
+    uint32_t wanted = 0, seen = 0, len = 0;
+    LIST_FOREACH(it, &q->polls)
+    {
+        const struct dispatch_poll *p = LIST_ENTRY(it, struct dispatch_poll_at, link)->poll;
+        wanted += p->capacity - p->granted_len;
+        if (wanted >= HYDRATE_BATCH) {
+            wanted = HYDRATE_BATCH;
+            break;
+        }
+    }
     LIST_FOREACH(it, &q->ready)
     {
         struct dtask *t = LIST_ENTRY(it, struct dtask, link);
-        if (seen++ == MIN(wanted, (uint32_t)HYDRATE_BATCH) || t->t.has_input) {
+        if (seen++ == wanted || t->t.has_input) {
             break;
         }
         if (t->state == DTASK_READY) {
@@ -534,23 +557,28 @@ static void hydrate(struct dispatch *d, struct dispatch_queue *q, uint32_t wante
     }
 }
 
+static struct dtask *queue_head(const struct dispatch_queue *q)
+{
+    return list_empty(&q->ready) ? NULL : LIST_ENTRY(q->ready.next, struct dtask, link);
+}
+
 /* Fills the poll from its queues, one task from each in turn. */
 static void poll_fill(struct dispatch *d, struct dispatch_poll *p)
 {
     uint32_t empty = 0;
-    while (p->granted_len < p->capacity && p->at_len > 0 && empty < p->at_len) {
+    while (p->granted_len < p->capacity && empty < p->at_len) {
         struct dispatch_queue *q = p->at[p->next].queue;
         p->next = (p->next + 1) % p->at_len;
-        struct dtask *t =
-            list_empty(&q->ready) ? NULL : LIST_ENTRY(q->ready.next, struct dtask, link);
+        struct dtask *t = queue_head(q);
         if (t == NULL) {
             empty++;
         } else if (!t->t.has_input) {
-            hydrate(d, q, p->capacity - p->granted_len);
+            hydrate(d, q);
             empty++;
-        } else {
-            grant(d, p, t);
+        } else if (grant(d, p, t)) {
             empty = 0;
+        } else {
+            break;
         }
     }
 }
@@ -583,10 +611,14 @@ static void match_hot(struct dispatch *d)
         struct dispatch_queue *q = LIST_ENTRY(it, struct dispatch_queue, hot);
         LIST_FOREACH(jt, &q->polls)
         {
-            if (list_empty(&q->ready)) {
+            const struct dtask *t = queue_head(q);
+            if (t == NULL || !t->t.has_input) {
                 break;
             }
             poll_fill(d, LIST_ENTRY(jt, struct dispatch_poll_at, link)->poll);
+        }
+        if (!list_empty(&q->polls) && !list_empty(&q->ready)) {
+            hydrate(d, q); /* what is left of its polls' wants */
         }
     }
 }

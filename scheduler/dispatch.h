@@ -29,7 +29,6 @@
 #include "scheduler/storeclock.h"
 
 enum {
-    DISPATCH_POLL_QUEUES_MAX = 64,
     DISPATCH_TASKS_MAX = 200000,   /* tasks in memory; above, new ready ones stay in the store */
     DISPATCH_BYTES_MAX = 64 << 20, /* bytes of inputs in memory; likewise */
     DISPATCH_SESSION_GRACE_US = 10 * US_PER_S, /* a lost worker may come back within */
@@ -80,11 +79,14 @@ struct dispatch_poll {
     struct dispatch_session *session;
     uint32_t capacity; /* tasks wanted, at least 1 */
     bool closing;      /* answer at the next flush whatever was found */
+    /* Bytes that the answer has left. What is granted is taken off; a poll for whose next task it is too
+     * small is answered with what it has. Answers of one frame share it. */
+    size_t *room;
+    struct dispatch_poll_at *at; /* room for as many as there are queues */
     /* the engine's answer function: granted tasks are in "granted" (link through
      * dispatch_poll_granted), valid during the call only */
     void (*answer)(struct dispatch_poll *p, struct dtask **granted, uint32_t len);
     /* private */
-    struct dispatch_poll_at at[DISPATCH_POLL_QUEUES_MAX];
     uint32_t at_len, next;
     struct heap_node deadline;
     struct dtask **granted;
@@ -108,6 +110,7 @@ struct dispatch_config {
     const struct storeclock *clock; /* of the same loop */
     struct fault_set *faults;
     struct dispatch_handler *handler;
+    size_t task_room;   /* bytes of a poll's room that a task takes beside its texts */
     uint32_t tasks_max; /* 0: DISPATCH_TASKS_MAX */
 };
 

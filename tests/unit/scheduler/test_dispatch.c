@@ -3,6 +3,7 @@
 
 #include "tests/unit/base/suite.h"
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "scheduler/dispatch.h"
 #include "tests/sim/world.h"
@@ -16,6 +17,7 @@ static struct dispatch *d;
 static struct storeclock store_time;
 static struct dispatch_handler handler;
 static struct rng rng;
+static size_t room; /* of every poll's answer */
 /* what happened */
 static uint32_t answers, granted, timeouts, heartbeats, hydrations, refills;
 static uint64_t granted_seq[ANSWERS_MAX];
@@ -95,6 +97,7 @@ static void boot(struct host *h)
 }
 static void setup(void)
 {
+    room = MESSAGE_SIZE_MAX;
     answers = granted = timeouts = heartbeats = hydrations = refills = 0;
     handler = (struct dispatch_handler){.timed_out = on_timed_out,
                                         .hydrate = on_hydrate,
@@ -141,6 +144,7 @@ static struct dispatch_session *hello(uint64_t instance, const struct task_token
     return dispatch_hello(d, instance, 1, STR("worker"), 100 + instance, held, n);
 }
 static struct dispatch_poll polls[8];
+static struct dispatch_poll_at places[8];
 static void ask(int i, struct dispatch_session *s, const char *queue, uint32_t capacity,
                 int64_t wait_us)
 {
@@ -148,6 +152,8 @@ static void ask(int i, struct dispatch_session *s, const char *queue, uint32_t c
     polls[i] = (struct dispatch_poll){.session = s,
                                       .capacity = capacity,
                                       .closing = wait_us == 0,
+                                      .room = &room,
+                                      .at = &places[i],
                                       .answer = on_answer};
     dispatch_poll(d, &polls[i], &q, 1, (struct mono){loop_now(loop).us + wait_us});
 }
