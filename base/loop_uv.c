@@ -56,6 +56,7 @@ struct loop_uv {
     int64_t last_us; /* when the last callback ended; saves a clock reading per task */
     int64_t turn_busy_us, turn_calls, turn_slow; /* not yet added to the metrics */
     _Atomic int64_t busy_us, calls, slow;
+    struct metric *busy; /* of all loops of this name */
 };
 
 /* What lives in loop_timer.impl. "due" links a timer that has left the heap to be fired. */
@@ -136,7 +137,7 @@ static void calls_publish(struct loop_uv *l)
     atomic_fetch_add_explicit(&l->busy_us, l->turn_busy_us, memory_order_relaxed);
     atomic_fetch_add_explicit(&l->calls, l->turn_calls, memory_order_relaxed);
     atomic_fetch_add_explicit(&l->slow, l->turn_slow, memory_order_relaxed);
-    metric_add(&metric_loop_busy, l->turn_busy_us);
+    metric_add(l->busy, l->turn_busy_us);
     metric_add(&metric_loop_callbacks, l->turn_calls);
     metric_add(&metric_loop_slow, l->turn_slow);
     l->turn_busy_us = l->turn_calls = l->turn_slow = 0;
@@ -476,6 +477,7 @@ struct loop *loop_uv_new(struct clock *clock, const char *name)
     struct loop_uv *l = MEM_NEW(struct loop_uv);
     l->base = (struct loop){.ops = &loop_uv_ops, .clock = clock, .name = mem_strdup(name)};
     l->magic = LOOP_UV_MAGIC;
+    l->busy = metric_series(&metric_loop_busy, "loop", name);
     l->timer_armed = INT64_MAX;
     heap_init(&l->timers);
     list_init(&l->due);

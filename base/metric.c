@@ -20,6 +20,49 @@ void metric_register(struct metric *m)
     }
 }
 
+/* ---- series ---- */
+
+enum { SERIES_NAME_SIZE = 160 };
+
+static struct series {
+    struct metric metric;
+    char name[SERIES_NAME_SIZE];
+} series[METRIC_SERIES_MAX];
+static size_t series_len;
+static bool series_busy; /* held for a few instructions, when something is made */
+
+static struct metric *series_find(const char *name)
+{
+    for (size_t i = 0; i < series_len; i++) {
+        if (strcmp(series[i].name, name) == 0) {
+            return &series[i].metric;
+        }
+    }
+    return NULL;
+}
+
+struct metric *metric_series(struct metric *family, const char *label, const char *value)
+{
+    PRE(strchr(family->name, '{') == NULL && strpbrk(value, "\"\\\n") == NULL);
+    char name[SERIES_NAME_SIZE];
+    (void)snprintf(name, sizeof(name), "%s{%s=\"%s\"}", family->name, label, value);
+    while (__atomic_test_and_set(&series_busy, __ATOMIC_ACQUIRE)) {
+    }
+    struct metric *m = series_find(name);
+    if (m == NULL && series_len == METRIC_SERIES_MAX) {
+        m = family;
+    } else if (m == NULL) {
+        struct series *s = &series[series_len++];
+        memcpy(s->name, name, sizeof(name));
+        s->metric = (struct metric){.name = s->name, .help = family->help, .kind = family->kind};
+        m = &s->metric;
+        metric_register(m);
+        __atomic_store_n(&family->parted, true, __ATOMIC_RELAXED);
+    }
+    __atomic_clear(&series_busy, __ATOMIC_RELEASE);
+    return m;
+}
+
 void metric_add(struct metric *m, int64_t n)
 {
     __atomic_add_fetch(&m->value, n, __ATOMIC_RELAXED);
@@ -28,6 +71,14 @@ void metric_add(struct metric *m, int64_t n)
 void metric_set(struct metric *m, int64_t v)
 {
     __atomic_store_n(&m->value, v, __ATOMIC_RELAXED);
+}
+
+void metric_max(struct metric *m, int64_t v)
+{
+    int64_t now = __atomic_load_n(&m->value, __ATOMIC_RELAXED);
+    while (now < v && !__atomic_compare_exchange_n(&m->value, &now, v, true, __ATOMIC_RELAXED,
+                                                   __ATOMIC_RELAXED)) {
+    }
 }
 
 /* The first bucket whose bound 2^i is not below "us". */
@@ -157,20 +208,22 @@ static void put_metric(struct buf *out, const struct metric *m)
 void metric_write_prometheus(struct buf *out)
 {
     struct metric *head = __atomic_load_n(&metric_list, __ATOMIC_ACQUIRE);
-    size_t n = 0;
+    size_t listed = 0;
     for (struct metric *m = head; m != NULL; m = m->next) {
-        n++;
+        listed++;
     }
-    if (n == 0) {
+    if (listed == 0) {
         return;
     }
-    struct metric **sorted = MEM_ARRAY(struct metric *, n);
-    size_t i = 0;
+    struct metric **sorted = MEM_ARRAY(struct metric *, listed);
+    size_t n = 0;
     for (struct metric *m = head; m != NULL; m = m->next) {
-        sorted[i++] = m;
+        if (!__atomic_load_n(&m->parted, __ATOMIC_RELAXED) || metric_value(m) != 0) {
+            sorted[n++] = m;
+        }
     }
     qsort(sorted, n, sizeof(*sorted), metric_cmp);
-    for (i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         if (i == 0 || !str_eq(metric_family(sorted[i - 1]), metric_family(sorted[i]))) {
             put_head(out, sorted[i]);
         }

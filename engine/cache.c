@@ -75,13 +75,22 @@ void entry_rest(struct shard *s, struct entry *e)
     }
 }
 
+/* Several shards add to one metric. */
+void cache_tell(struct shard *s)
+{
+    size_t len = map_len(&s->entries);
+    metric_add(&metric_cached, (int64_t)len - (int64_t)s->told_len);
+    metric_add(&metric_cached_bytes, (int64_t)s->bytes - (int64_t)s->told_bytes);
+    s->told_len = len;
+    s->told_bytes = s->bytes;
+}
+
 void cache_trim(struct shard *s)
 {
     while (s->bytes > s->c.cache_bytes && !list_empty(&s->lru)) {
         entry_drop(s, LIST_ENTRY(s->lru.next, struct entry, lru));
     }
-    metric_set(&metric_cached, (int64_t)map_len(&s->entries));
-    metric_set(&metric_cached_bytes, (int64_t)s->bytes);
+    cache_tell(s);
 }
 
 /* ---- loading ---- */
@@ -270,6 +279,7 @@ static void arm_tasks(struct shard *s, struct entry *e)
             .state = str_dup(&a->arena, def_state_path(exec_def(e->x), open[i].state)),
             .timeout_at = open[i].timeout_at,
             .heartbeat_us = open[i].heartbeat_us,
+            .waits = task_waits(&open[i]),
         };
     }
     a->turn.tasks_new_len = n;

@@ -3,6 +3,7 @@
 
 #include "base/digest.h"
 #include "engine/engine_internal.h"
+#include "engine/starts.h"
 
 LOG_MODULE("client_api");
 
@@ -62,12 +63,48 @@ void tenants_fini(struct front *f)
     map_fini(&f->starting);
 }
 
+static void tenant_asked(struct store_req *r)
+{
+    struct tenant_ask *ask =
+        CONTAINER_OF(CONTAINER_OF(r, struct store_tenant, req), struct tenant_ask, req);
+    struct arena a = ask->arena; /* "done" may free the question */
+    struct err_detail d = {0};
+    if (r->err != ERR_OK) {
+        (void)err_set(&d, r->err, "tenant \"%.*s\": %s", STR_ARG(ask->name),
+                      r->detail.text[0] != '\0' ? r->detail.text : err_text(r->err));
+    }
+    if (r->err == ERR_OK) {
+        ask->number = ask->req.number;
+        tenant_add(ask->front, ask->name, ask->number);
+    }
+    ask->front->requests--;
+    ask->done(ask, r->err, d.text);
+    arena_fini(&a);
+}
+
+void tenant_ask(struct front *f, struct tenant_ask *ask)
+{
+    struct tenant *t = tenant_find(f, ask->name);
+    if (t != NULL) {
+        ask->number = t->number;
+        ask->done(ask, ERR_OK, "");
+        return;
+    }
+    ask->front = f;
+    f->requests++; /* the front is not idle meanwhile */
+    arena_init(&ask->arena, 0);
+    ask->req = (struct store_tenant){
+        .req = {.op = STORE_TENANT, .loop = f->loop, .done = tenant_asked, .arena = &ask->arena},
+        .name = ask->name,
+        .create = ask->create};
+    store_submit(f->store, &ask->req.req);
+}
+
 /* ---- hello ---- */
 
 struct hello {
     struct call *call;
-    struct str tenant;
-    struct store_tenant req;
+    struct tenant_ask ask;
 };
 
 static uint32_t node_state(const struct front *f)
@@ -119,21 +156,18 @@ static void hello_finish(struct call *c, uint32_t tenant)
     dispatch_flush(f->dispatch);
 }
 
-static void hello_tenant_done(struct store_req *r)
+static void hello_tenant_done(struct tenant_ask *ask, enum err e, const char *detail)
 {
-    struct hello *h = CONTAINER_OF(CONTAINER_OF(r, struct store_tenant, req), struct hello, req);
-    struct call *c = h->call;
-    if (r->err != ERR_OK) {
-        call_error(c, r->err, "tenant \"%.*s\": %s", STR_ARG(h->tenant), r->detail.text);
+    struct call *c = CONTAINER_OF(ask, struct hello, ask)->call;
+    if (e != ERR_OK) {
+        call_error(c, e, "%s", detail);
         return;
     }
-    tenant_add(c->frame->front, h->tenant, h->req.number);
-    hello_finish(c, h->req.number);
+    hello_finish(c, ask->number);
 }
 
 void api_hello(struct call *c)
 {
-    struct front *f = c->frame->front;
     const struct msg_hello *in = &c->msg.u.hello;
     struct str name = in->tenant.size == 0 ? STR("default") : in->tenant;
     if (in->protocol < MSG_PROTOCOL_MIN) {
@@ -149,174 +183,38 @@ void api_hello(struct call *c)
         call_error(c, ERR_INVALID, "instance must be a random number, not 0");
         return;
     }
-    struct tenant *t = tenant_find(f, name);
-    if (t != NULL) {
-        hello_finish(c, t->number);
+    struct hello *h = CALL_NEW(c, struct hello);
+    if (h == NULL) {
         return;
     }
-    struct hello *h = ARENA_NEW(&c->frame->arena, struct hello);
     h->call = c;
-    h->tenant = name;
-    h->req = (struct store_tenant){.req = {.op = STORE_TENANT,
-                                           .loop = f->loop,
-                                           .done = hello_tenant_done,
-                                           .arena = call_arena(c)},
-                                   .name = name,
-                                   .create = true};
-    store_submit(f->store, &h->req.req);
+    h->ask = (struct tenant_ask){.name = name, .create = true, .done = hello_tenant_done};
+    tenant_ask(c->frame->front, &h->ask);
 }
 
 /* ---- start ---- */
 
-struct start {
+struct start_call {
     struct call *call;
-    struct map_node node; /* in front.starting, until the store has answered */
-    struct list link;     /* in the followers of the first start under this key */
-    struct list followers;
-    bool first;
-    uint32_t tenant;
-    struct str workflow, name, input;
-    uint64_t digest;
-    struct item_start what;
-    struct defs_wait wait;
-    struct store_start_lookup lookup;
-    struct start_key key;
+    struct start start;
+    char name[EXEC_ID_TEXT + 1]; /* when the client gave none */
 };
 
-static bool start_eq(const struct map_node *n, const void *key)
+static void start_done(struct start *s)
 {
-    const struct start *a = MAP_ENTRY(n, const struct start, node), *b = key;
-    return a->tenant == b->tenant && str_eq(a->workflow, b->workflow) && str_eq(a->name, b->name);
-}
-
-static uint64_t start_hash(const struct start *s)
-{
-    return hash_bytes(s->workflow.p, s->workflow.size) * 31 + hash_bytes(s->name.p, s->name.size) +
-           s->tenant;
-}
-
-static void start_answer(struct start *s, const struct exec_id *id, bool created, struct wall at)
-{
+    struct call *c = CONTAINER_OF(s, struct start_call, start)->call;
     char text[EXEC_ID_TEXT + 1];
-    exec_id_format(id, text);
+    if (s->err != ERR_OK) {
+        call_error(c, s->err, "%s", s->detail);
+        return;
+    }
+    exec_id_format(&s->exec, text);
     struct msg m = {.type = MSG_START_OK};
     m.u.start_ok.execution = str_of(text);
-    m.u.start_ok.created = created;
-    m.u.start_ok.started_at_ms = wall_ms(at);
+    m.u.start_ok.created = s->created;
+    m.u.start_ok.started_at_ms = wall_ms(s->started_at);
     m.u.start_ok.name = s->name;
-    call_answer(s->call, &m);
-}
-
-static void start_look_up(struct start *s);
-
-/* The first start under the key has its answer: those that came meanwhile look it up. */
-static void start_release(struct start *s)
-{
-    struct front *f = s->call->frame->front;
-    if (!s->first) {
-        return;
-    }
-    s->first = false;
-    map_remove(&f->starting, &s->node);
-    struct list *l;
-    while ((l = list_pop_front(&s->followers)) != NULL) {
-        start_look_up(LIST_ENTRY(l, struct start, link));
-    }
-}
-
-static void start_looked_up(struct store_req *r)
-{
-    struct start *s =
-        CONTAINER_OF(CONTAINER_OF(r, struct store_start_lookup, req), struct start, lookup);
-    const struct start_found *found = s->lookup.found;
-    if (r->err != ERR_OK) {
-        call_error(s->call, r->err, "looking up the execution: %s", r->detail.text);
-    } else if (!found->found) {
-        call_error(s->call, ERR_RETRY, "an earlier start of this name did not succeed; try again");
-    } else if (found->digest != s->digest) {
-        call_error(s->call, ERR_EXISTS,
-                   "an execution of workflow \"%.*s\" named \"%.*s\" exists with another input",
-                   STR_ARG(s->workflow), STR_ARG(s->name));
-    } else {
-        start_answer(s, &found->exec, false, (struct wall){0});
-    }
-}
-
-static void start_look_up(struct start *s)
-{
-    struct front *f = s->call->frame->front;
-    s->key = (struct start_key){.tenant = s->tenant, .workflow = s->workflow, .name = s->name};
-    s->lookup = (struct store_start_lookup){.req = {.op = STORE_START_LOOKUP,
-                                                    .loop = f->loop,
-                                                    .done = start_looked_up,
-                                                    .arena = call_arena(s->call)},
-                                            .keys = &s->key,
-                                            .keys_len = 1};
-    store_submit(f->store, &s->lookup.req);
-}
-
-static void start_done(struct item *it)
-{
-    struct start *s = it->owner;
-    struct call *c = s->call;
-    enum err e = it->err;
-    struct wall at = s->what.ident.started_at;
-    struct exec_id id = it->exec;
-    char detail[ERR_DETAIL_SIZE];
-    (void)snprintf(detail, sizeof(detail), "%.*s", STR_ARG(it->detail));
-    item_fini(it);
-    start_release(s);
-    if (e == ERR_OK) {
-        fault_hit(c->frame->front->faults, FAULT_START_AFTER_COMMIT);
-        start_answer(s, &id, true, at);
-    } else if (e == ERR_EXISTS) {
-        start_look_up(s);
-    } else {
-        call_error(c, e, "%s", detail);
-    }
-}
-
-static void start_defined(struct defs_wait *w, struct def *def, const struct definition_row *row,
-                          enum err e)
-{
-    struct start *s = CONTAINER_OF(w, struct start, wait);
-    struct call *c = s->call;
-    struct front *f = c->frame->front;
-    if (def == NULL && e != ERR_NO_WORKFLOW) {
-        start_release(s);
-        call_error(c, e, "reading the definition of \"%.*s\": %s", STR_ARG(s->workflow),
-                   err_text(e));
-        return;
-    }
-    if (def == NULL || row->deleted) {
-        start_release(s);
-        call_error(c, ERR_NO_WORKFLOW, "no workflow named \"%.*s\"; put its definition first",
-                   STR_ARG(s->workflow));
-        return;
-    }
-    if (!f->clock.set) {
-        start_release(s);
-        call_error(c, ERR_RETRY, "the store's clock is not known yet");
-        return;
-    }
-    struct wall now = storeclock_earliest(&f->clock, loop_now(f->loop));
-    s->what =
-        (struct item_start){.ident = {.id = exec_id_make(f->lanes.shard,
-                                                         slot_of(s->tenant, s->workflow, s->name),
-                                                         s->tenant, now, &f->rng),
-                                      .workflow = s->workflow,
-                                      .name = s->name,
-                                      .started_at = now,
-                                      .def_revision = row->revision},
-                            .def = def_ref(def),
-                            .life = f->lives,
-                            .tenant = s->tenant,
-                            .digest = s->digest};
-    item_init(&c->item, ITEM_START, &s->what.ident.id, start_done, s);
-    c->item.start = &s->what;
-    c->item.fact = (struct fact){.type = FACT_START, .payload = s->input};
-    fault_hit(f->faults, FAULT_START_BEFORE_COMMIT);
-    shard_submit(front_shard(f, &c->item.exec), &c->item);
+    call_answer(c, &m);
 }
 
 static bool start_valid(struct call *c, const struct msg_start *in)
@@ -344,30 +242,24 @@ void api_start(struct call *c)
     if (!start_valid(c, in)) {
         return;
     }
-    struct start *s = ARENA_NEW(&c->frame->arena, struct start);
-    s->call = c;
+    struct start_call *sc = CALL_NEW(c, struct start_call);
+    if (sc == NULL) {
+        return;
+    }
+    sc->call = c;
+    struct start *s = &sc->start;
     s->tenant = c->frame->conn->tenant;
     s->workflow = in->workflow;
     s->name = in->name;
     s->input = in->input.size == 0 ? STR("{}") : in->input;
-    list_init(&s->link);
-    list_init(&s->followers);
+    s->arena = call_arena(c);
+    s->done = start_done;
     if (s->name.size == 0) {
         struct uuid u = uuid_make(&f->rng);
-        char *text = arena_alloc(&c->frame->arena, EXEC_ID_TEXT + 1);
-        uuid_format(&u, text);
-        s->name = (struct str){text, EXEC_ID_TEXT};
+        uuid_format(&u, sc->name);
+        s->name = str_of(sc->name);
     }
-    s->digest = hash_bytes(s->input.p, s->input.size);
-    struct map_node *n = map_find(&f->starting, start_hash(s), s, start_eq);
-    if (n != NULL) {
-        list_push_back(&MAP_ENTRY(n, struct start, node)->followers, &s->link);
-        return;
-    }
-    s->first = true;
-    map_insert(&f->starting, &s->node, start_hash(s));
-    s->wait.done = start_defined;
-    defs_newest(f->defs, s->tenant, s->workflow, &s->wait);
+    start_run(f, s);
 }
 
 /* ---- describe, watch ---- */
@@ -464,7 +356,10 @@ void api_describe(struct call *c)
 {
     const struct msg_describe *in = &c->msg.u.describe;
     struct front *f = c->frame->front;
-    struct describe *d = ARENA_NEW(&c->frame->arena, struct describe);
+    struct describe *d = CALL_NEW(c, struct describe);
+    if (d == NULL) {
+        return;
+    }
     d->call = c;
     if (in->execution.size > 0) {
         struct exec_id id;
@@ -552,30 +447,64 @@ void api_stop(struct call *c)
 
 /* ---- status ---- */
 
-void api_status(struct call *c)
+/* The lanes held: slots, epoch of the claim, and the time that their open windows span. */
+static void status_lanes(struct buf *b, const struct lanes *lanes)
 {
-    struct front *f = c->frame->front;
+    const char *comma = "";
+    buf_puts(b, ",\"owned\":[");
+    for (uint32_t i = 0; i < lanes->len; i++) {
+        const struct lane *l = &lanes->lane[i];
+        if (!l->held) {
+            continue;
+        }
+        char from[WALL_TEXT_SIZE], until[WALL_TEXT_SIZE];
+        wall_format((struct wall){l->accept_from * lanes->window_us}, 0, from);
+        wall_format((struct wall){(l->open_to + 1) * lanes->window_us}, 0, until);
+        buf_printf(b,
+                   "%s{\"lane\":%u,\"slot_first\":%u,\"slot_last\":%u,\"epoch\":%" PRIu64
+                   ",\"open_from\":\"%s\",\"open_until\":\"%s\"}",
+                   comma, l->ref.lane, l->ref.slot_lo, l->ref.slot_hi - 1u, l->ref.fence.epoch,
+                   from, until);
+        comma = ",";
+    }
+    buf_putc(b, ']');
+}
+
+static void status_write(struct buf *b, const struct front *f)
+{
     struct dispatch_stats s;
     dispatch_stats(f->dispatch, &s);
-    struct buf b;
-    buf_init(&b, 0);
-    buf_puts(&b, "{\"node\":");
-    json_write_string(&b, f->engine->c.node);
-    buf_puts(&b, ",\"version\":");
-    json_write_string(&b, f->engine->c.version);
-    buf_printf(&b,
-               ",\"state\":\"%s\",\"ownership\":\"%s\",\"lanes_held\":%" PRId64
-               ",\"lanes\":%u,\"connections\":%zu,\"sessions\":%zu,\"tasks\":%zu,\"ready\":%zu,"
+    buf_puts(b, "{\"node\":");
+    json_write_string(b, f->engine->c.node);
+    buf_puts(b, ",\"version\":");
+    json_write_string(b, f->engine->c.version);
+    buf_puts(b, ",\"address\":");
+    json_write_string(b, f->listener->address);
+    if (f->other_node.size > 0) {
+        buf_puts(b, ",\"other_node\":");
+        json_write_string(b, f->other_node);
+    }
+    buf_printf(b,
+               ",\"shard\":%u,\"state\":\"%s\",\"ownership\":\"%s\",\"lanes_held\":%u,\"lanes\":%u"
+               ",\"connections\":%zu,\"sessions\":%zu,\"tasks\":%zu,\"ready\":%zu,"
                "\"granted\":%zu,\"confirming\":%zu,\"polls\":%zu",
-               msg_node_state_name(node_state(f)), owner_state_name(f->state),
-               (int64_t)f->lanes.held_len, f->lanes.len, map_len(&f->conns), s.sessions, s.tasks,
-               s.ready, s.granted, s.confirming, s.polls);
-    buf_printf(&b,
+               f->lanes.shard, msg_node_state_name(node_state(f)), owner_state_name(f->state),
+               f->lanes.held_len, f->lanes.len, map_len(&f->conns), s.sessions, s.tasks, s.ready,
+               s.granted, s.confirming, s.polls);
+    status_lanes(b, &f->lanes);
+    buf_printf(b,
                ",\"turns\":%" PRId64 ",\"outcomes\":%" PRId64 ",\"starts\":%" PRId64
                ",\"closed\":%" PRId64 ",\"batches\":%" PRId64 "}",
                metric_value(&metric_turns), metric_value(&metric_outcomes),
                metric_value(&metric_starts), metric_value(&metric_closed),
                metric_value(&metric_batches));
+}
+
+void api_status(struct call *c)
+{
+    struct buf b;
+    buf_init(&b, 0);
+    status_write(&b, c->frame->front);
     struct msg m = {.type = MSG_STATUS_OK};
     m.u.status_ok.json = buf_str(&b);
     call_answer(c, &m);
@@ -595,10 +524,14 @@ struct def_call {
     } u;
 };
 
+/* NULL: there is no memory for it, and the call is answered. */
 static struct def_call *def_call_new(struct call *c, enum store_op op,
                                      void (*done)(struct store_req *))
 {
-    struct def_call *d = ARENA_NEW(&c->frame->arena, struct def_call);
+    struct def_call *d = CALL_NEW(c, struct def_call);
+    if (d == NULL) {
+        return NULL;
+    }
     d->call = c;
     d->u.req = (struct store_req){.op = op,
                                   .loop = c->frame->front->loop,
@@ -609,8 +542,8 @@ static struct def_call *def_call_new(struct call *c, enum store_op op,
 
 static void def_problems_answer(struct call *c, const struct def_problems *p)
 {
-    struct msg_problem *rows = ARENA_ARRAY(&c->frame->arena, struct msg_problem, p->len);
     uint32_t n = MIN(p->len, (uint32_t)MSG_PROBLEMS_MAX);
+    struct msg_problem *rows = ARENA_ARRAY(call_arena(c), struct msg_problem, n);
     for (uint32_t i = 0; i < n; i++) {
         rows[i] =
             (struct msg_problem){.line = p->v[i].line,
@@ -675,11 +608,16 @@ void api_def_put(struct call *c)
         return;
     }
     struct def_call *d = def_call_new(c, STORE_DEF_PUT, def_put_done);
+    if (d == NULL) {
+        def_unref(def);
+        def_problems_fini(&problems);
+        return;
+    }
     struct store_def_put *put = &d->u.put;
     uint32_t n = def_state_count(def);
-    struct str *paths = ARENA_ARRAY(&c->frame->arena, struct str, n);
+    struct str *paths = ARENA_ARRAY(call_arena(c), struct str, n);
     for (uint32_t i = 0; i < n; i++) {
-        paths[i] = str_dup(&c->frame->arena, def_state_path(def, i));
+        paths[i] = str_dup(call_arena(c), def_state_path(def, i));
     }
     def_digest(def, d->digest);
     put->tenant = c->frame->conn->tenant;
@@ -688,6 +626,8 @@ void api_def_put(struct call *c)
     put->digest = (struct str){d->digest, sizeof(d->digest)};
     put->state_paths = paths;
     put->state_paths_len = n;
+    put->if_version = in->if_version;
+    put->if_absent = in->if_absent;
     def_unref(def);
     def_problems_fini(&problems);
     store_submit(c->frame->front->store, &d->u.req);
@@ -696,9 +636,13 @@ void api_def_put(struct call *c)
 void api_def_delete(struct call *c)
 {
     struct def_call *d = def_call_new(c, STORE_DEF_PUT, def_put_done);
+    if (d == NULL) {
+        return;
+    }
     d->u.put.tenant = c->frame->conn->tenant;
     d->u.put.workflow = c->msg.u.def_delete.workflow;
     d->u.put.delete_workflow = true;
+    d->u.put.if_version = c->msg.u.def_delete.if_version;
     store_submit(c->frame->front->store, &d->u.req);
 }
 
@@ -722,6 +666,9 @@ static void def_get_done(struct store_req *r)
 void api_def_get(struct call *c)
 {
     struct def_call *d = def_call_new(c, STORE_DEF_GET, def_get_done);
+    if (d == NULL) {
+        return;
+    }
     d->u.get.tenant = c->frame->conn->tenant;
     d->u.get.workflow = c->msg.u.def_get.workflow;
     d->u.get.version = c->msg.u.def_get.version;
@@ -737,7 +684,7 @@ static void def_list_done(struct store_req *r)
         return;
     }
     const struct store_def_list *list = &d->u.list;
-    struct msg_def_row *rows = ARENA_ARRAY(&c->frame->arena, struct msg_def_row, list->rows_len);
+    struct msg_def_row *rows = ARENA_ARRAY(call_arena(c), struct msg_def_row, list->rows_len);
     for (uint32_t i = 0; i < list->rows_len; i++) {
         rows[i] = (struct msg_def_row){.workflow = list->rows[i].workflow,
                                        .version = list->rows[i].version,
@@ -756,6 +703,9 @@ void api_def_list(struct call *c)
 {
     const struct msg_def_list *in = &c->msg.u.def_list;
     struct def_call *d = def_call_new(c, STORE_DEF_LIST, def_list_done);
+    if (d == NULL) {
+        return;
+    }
     d->u.list.tenant = c->frame->conn->tenant;
     d->u.list.after = in->after;
     d->u.list.limit = in->limit == 0 ? 100 : MIN(in->limit, (uint32_t)MSG_ROWS_MAX);

@@ -16,6 +16,7 @@ static void batch_send(struct batch *b);
 
 static void batch_reset(struct batch *b)
 {
+    metric_max(&metric_arena_batch, (int64_t)b->arena.used);
     arena_reset(&b->arena, 1u << 18);
     arena_reset(&b->out, 1u << 14);
     b->len = 0;
@@ -109,6 +110,7 @@ static void ctx_tasks(struct arena *a, struct turn_ctx *c, const struct turn_out
                                        str_dup(a, def_state_path(exec_def(c->entry->x), t->state)),
                                    .timeout_at = t->timeout_at,
                                    .heartbeat_us = t->heartbeat_us,
+                                   .waits = task_waits(t),
                                    .has_input = true,
                                    .input = str_dup(a, t->input)};
     }
@@ -184,6 +186,16 @@ static void ctx_start(struct arena *a, struct turn_ctx *c)
     c->row.start = &c->start;
 }
 
+static struct task_token *task_refs(struct arena *a, const struct entry *e,
+                                    const struct core_task_ref *refs, uint32_t len)
+{
+    struct task_token *v = ARENA_ARRAY(a, struct task_token, len);
+    for (uint32_t i = 0; i < len; i++) {
+        v[i].ref = (struct task_ref){.exec = e->id, .seq = refs[i].seq, .idx = refs[i].idx};
+    }
+    return v;
+}
+
 void batch_add(struct shard *s, struct batch *b, struct entry *e, struct list *items,
                uint64_t seq_prev, const struct turn_out *out)
 {
@@ -213,14 +225,10 @@ void batch_add(struct shard *s, struct batch *b, struct entry *e, struct list *i
                                .due_max = out->due_max};
     ctx_tasks(a, c, out);
     ctx_timers(s, a, c, out);
-    struct task_token *done = ARENA_ARRAY(a, struct task_token, out->tasks_done_len);
-    for (uint32_t i = 0; i < out->tasks_done_len; i++) {
-        done[i].ref = (struct task_ref){.exec = e->id,
-                                        .seq = out->tasks_done[i].seq,
-                                        .idx = out->tasks_done[i].idx};
-    }
-    c->row.tasks_done = done;
+    c->row.tasks_done = task_refs(a, e, out->tasks_done, out->tasks_done_len);
     c->row.tasks_done_len = out->tasks_done_len;
+    c->row.tasks_submitted = task_refs(a, e, out->tasks_submitted, out->tasks_submitted_len);
+    c->row.tasks_submitted_len = out->tasks_submitted_len;
     if (seq_prev == 0) {
         ctx_start(a, c);
     }
@@ -273,6 +281,8 @@ static void turn_durable(struct shard *s, struct batch *b, struct turn_ctx *c)
     }
     out->tasks_done = (struct task_token *)(uintptr_t)c->row.tasks_done;
     out->tasks_done_len = c->row.tasks_done_len;
+    out->tasks_submitted = c->row.tasks_submitted;
+    out->tasks_submitted_len = c->row.tasks_submitted_len;
     struct list *l;
     while ((l = list_pop_front(&c->items)) != NULL) {
         struct item *it = LIST_ENTRY(l, struct item, link);

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "engine/metrics.h"
 
 LOG_MODULE("defs");
 
@@ -27,6 +28,7 @@ struct revision {
     struct store_def_get req;
     uint32_t tries;
     struct defs *defs;
+    int64_t size; /* counted in the metric */
 };
 
 /* (tenant, workflow) → newest revision, or a look-up under way. */
@@ -71,6 +73,7 @@ static void revision_drop(struct defs *d, struct revision *r)
 {
     map_remove(&d->revisions, &r->node);
     list_remove(&r->lru);
+    metric_add(&metric_cached_definitions_bytes, -r->size);
     def_unref(r->def);
     arena_fini(&r->arena);
     mem_free(r);
@@ -107,6 +110,9 @@ static enum err revision_parse(struct revision *r)
     if (e != ERR_OK) {
         log_error("stored definition does not parse", "revision=%" PRIu64 " problem=\"%s\"",
                   r->revision, problems.len > 0 ? problems.v[0].message : "");
+    } else {
+        r->size = (int64_t)(sizeof(*r) + r->arena.used + def_size(r->def));
+        metric_add(&metric_cached_definitions_bytes, r->size);
     }
     def_problems_fini(&problems);
     r->at = loop_now(r->defs->loop);

@@ -131,6 +131,8 @@ static void to_front(struct front *f, const struct news *n)
         defs_clear(f->defs);
         break;
     case NEWS_WINDOWS:
+        lanes_windows(&f->lanes, n->a, n->b);
+        break;
     case NEWS_MOVED:
     case NEWS_RESCAN:
     case NEWS_STOP:

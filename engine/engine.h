@@ -6,6 +6,7 @@
 
 #include "base/fault.h"
 #include "base/loop.h"
+#include "net/msg.h"
 #include "net/transport.h"
 #include "scheduler/owner.h"
 #include "storage/store.h"
@@ -49,5 +50,25 @@ void engine_start(struct engine *e);
  * once; engine_free may follow from the main thread. From any thread. */
 void engine_stop(struct engine *e, void (*done)(void *arg), void *arg);
 void engine_free(struct engine *e);
+
+/* A request from inside the process: one message of the client protocol, handled and bounded as if it
+ * had come over a connection that said HELLO for the tenant. Embedded by the caller, who sets the first
+ * five and lends it until "done"; then the answer may be read until engine_call_fini(). */
+struct engine_call {
+    struct msg ask;    /* texts are borrowed until engine_submit returns */
+    struct str tenant; /* name; borrowed until done */
+    bool create;       /* the tenant, when there is none of that name; else NOT_FOUND */
+    struct loop *loop; /* where done runs */
+    void (*done)(struct engine_call *c);
+    struct msg answer;   /* out: the reply or MSG_ERROR */
+    struct arena arena;  /* private from here: lists of the answer */
+    struct buf in, out;  /* the frames */
+    struct err_detail d; /* what went wrong before there was a frame */
+    struct loop_task task;
+    struct engine *engine;
+};
+/* From any loop, between engine_new and engine_free. */
+void engine_submit(struct engine *e, struct engine_call *c);
+void engine_call_fini(struct engine_call *c);
 
 #endif

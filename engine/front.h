@@ -1,8 +1,10 @@
 /* The front: connections, frames, sessions of workers, dispatch. Shared by front.c, client_api.c,
- * worker_api.c, read_api.c and engine.c; nobody else includes it. Everything on the front loop.
+ * worker_api.c, read_api.c, local.c and engine.c; nobody else includes it. Everything on the front
+ * loop.
  *
  * A frame holds requests; each becomes a call; the frame is answered when its last call is. Texts
- * of a request are borrowed from the frame's bytes all the way into the turn that folds them. */
+ * of a request are borrowed from the frame's bytes all the way into the turn that folds them. Where a
+ * frame came from, a client's connection or this process (local.c), only its "end" knows. */
 #ifndef CARILLON_ENGINE_FRONT_H
 #define CARILLON_ENGINE_FRONT_H
 
@@ -29,18 +31,25 @@ struct conn {
     struct str name;    /* owned */
     struct list polls;  /* poll.link: waiting in dispatch */
     struct list frames; /* frame.link: not answered yet */
+    uint32_t calls;     /* open, and outcomes and tokens asked about: see call_charge */
     bool closed;        /* gone; freed with its last frame */
+    bool local;         /* stands for this process: not in front.conns, says no hello */
 };
 
 struct frame {
     struct front *front;
     struct conn *conn;
-    struct net_request *request;
-    struct list link;
+    struct net_request *request; /* of a client: holds the body */
+    struct str body;
+    struct list link;   /* conn.frames */
     struct arena arena; /* decoded lists, calls, texts of answers */
     struct buf out;
+    /* All calls are answered and "out" is complete, or empty: sends it, frees the frame. */
+    void (*end)(struct frame *fr);
     struct msg_writer writer;
-    uint32_t open; /* calls not answered, +1 while it is being read */
+    uint32_t open;   /* calls not answered, +1 while it is being read */
+    size_t promised; /* bytes of "out" kept for answers that wait for their last part */
+    size_t room;     /* bytes of "out" that are left for others, tasks above all */
 };
 
 /* One request of a frame. Lives in the frame's arena. */
@@ -50,6 +59,8 @@ struct call {
     struct item item;   /* of calls that ask a shard one thing */
     struct arena arena; /* outputs of a store request */
     bool has_arena;
+    uint32_t charge;   /* its part of conn.calls */
+    uint32_t promised; /* its part of frame.promised */
 };
 
 struct front {
@@ -67,14 +78,16 @@ struct front {
     struct rng rng;
     struct map conns;
     struct map tenants;  /* names known: client_api.c */
-    struct map starting; /* starts under way by key: client_api.c */
+    struct map starting; /* starts under way by key: starts.c */
     enum owner_state state;
     struct str other_node;
     bool going_away;
     struct loop_task flush;
     bool flush_posted;
-    uint32_t requests; /* calls and items open */
-    uint32_t parked;   /* of them polls that wait in dispatch: no burden */
+    uint32_t requests;       /* calls and items open */
+    uint32_t parked;         /* of them polls that wait in dispatch: no burden */
+    uint32_t calls;          /* conn.calls of all */
+    struct granted *granted; /* where answers to polls are put together: worker_api.c */
     uint32_t recoveries;
     uint32_t lives; /* incarnations so far; shards count the same news before */
 };
@@ -87,15 +100,40 @@ void front_report(struct front *f, struct report *r);
 void front_stop(struct front *f); /* answers what waits; going-away to what comes */
 bool front_idle(const struct front *f);
 struct shard *front_shard(struct front *f, const struct exec_id *id);
+/* Fills a frame and handles what "body" holds; it may have ended when this returns. */
+void frame_run(struct front *f, struct frame *fr, struct conn *conn, struct str body,
+               void (*end)(struct frame *fr));
 /* A dispatch_flush behind the current callbacks; many requests make one flush. */
 void front_flush_later(struct front *f);
 
 void call_answer(struct call *c, const struct msg *m); /* corr is filled in */
 void call_error(struct call *c, enum err e, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void call_drop(struct call *c); /* no answer: the connection is gone */
+/* Zeroed memory for as long as the frame lives. NULL: the frame has had its share, and the call is
+ * answered. */
+void *call_alloc(struct call *c, size_t size) MUST_CHECK;
+#define CALL_NEW(c, type)      ((type *)call_alloc((c), sizeof(type)))
+#define CALL_ARRAY(c, type, n) ((type *)call_alloc((c), sizeof(type) * (size_t)(n)))
+/* "n" more things are open for the call's sake, until it is answered: counted like calls of the
+ * connection. False: it has too many already. */
+bool call_charge(struct call *c, uint32_t n) MUST_CHECK;
+/* Keeps bytes of the frame's answer for this call. */
+void call_promise(struct call *c, uint32_t size);
 void conn_supersede(struct front *f, uint64_t id);
 struct arena *call_arena(struct call *c); /* for a store request's outputs */
 struct wall front_now(const struct front *f);
+
+/* The number of a tenant, from memory or the store. "done" may run before tenant_ask returns. */
+struct tenant_ask {
+    struct str name; /* borrowed until done */
+    bool create;
+    void (*done)(struct tenant_ask *ask, enum err e, const char *detail);
+    uint32_t number; /* out */
+    struct front *front;
+    struct store_tenant req;
+    struct arena arena;
+};
+void tenant_ask(struct front *f, struct tenant_ask *ask);
 
 /* Handlers of one message each. */
 void api_hello(struct call *c);

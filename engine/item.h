@@ -19,6 +19,7 @@ enum item_type {
     ITEM_DESCRIBE,   /* question: answered from the last durable state */
     ITEM_WATCH,      /* question: answered when the execution has ended, or at "until" */
     ITEM_TASK_INPUT, /* question: the input of an open task (token in fact.token) */
+    ITEM_TASK_OPEN,  /* question: is the attempt open? The same without the texts */
     ITEM_TOUCH,      /* somebody else committed a turn: load again, arm what is open */
 };
 
@@ -59,7 +60,7 @@ struct item {
     enum err err;
     struct str detail; /* in the arena; why, for people; may be empty */
     struct item_view view;
-    struct dispatch_task input;    /* TASK_INPUT: found when err is ERR_OK */
+    struct dispatch_task input;    /* TASK_INPUT, TASK_OPEN: found when err is ERR_OK */
     struct wall at;                /* the store's time of the turn that folded it */
     struct arena arena;            /* outputs; initialised by item_init, freed by item_fini */
     void (*done)(struct item *it); /* on the front loop; NULL: the shard frees the item itself */
@@ -83,6 +84,8 @@ struct report {
         uint32_t tasks_new_len;
         struct task_token *tasks_done;
         uint32_t tasks_done_len;
+        const struct task_token *tasks_submitted;
+        uint32_t tasks_submitted_len;
     } * turns;
     uint32_t turns_len;
 };

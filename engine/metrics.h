@@ -1,6 +1,6 @@
 /* The folder's metrics, from metrics.def. */
-#ifndef CARILLON_SCHEDULER_METRICS_H
-#define CARILLON_SCHEDULER_METRICS_H
+#ifndef CARILLON_ENGINE_METRICS_H
+#define CARILLON_ENGINE_METRICS_H
 
 #include "base/metric.h"
 

@@ -41,7 +41,7 @@ static void list_done(struct store_req *r)
     struct list_call *l =
         CONTAINER_OF(CONTAINER_OF(r, struct store_list, req), struct list_call, req);
     struct call *c = l->call;
-    struct arena *a = &c->frame->arena;
+    struct arena *a = call_arena(c);
     if (r->err != ERR_OK) {
         call_error(c, r->err, "%s", r->detail.text);
         return;
@@ -71,7 +71,10 @@ static void list_done(struct store_req *r)
 void api_list(struct call *c)
 {
     const struct msg_list *in = &c->msg.u.list;
-    struct list_call *l = ARENA_NEW(&c->frame->arena, struct list_call);
+    struct list_call *l = CALL_NEW(c, struct list_call);
+    if (l == NULL) {
+        return;
+    }
     l->call = c;
     l->req = (struct store_list){.req = {.op = STORE_LIST,
                                          .loop = c->frame->front->loop,
@@ -120,6 +123,7 @@ static void history_end(struct history *h)
     mem_free(h->events);
     exec_free(h->x);
     def_unref(h->def);
+    metric_max(&metric_arena_history, (int64_t)h->page.used);
     arena_fini(&h->page);
 }
 
@@ -210,6 +214,7 @@ static void history_rows(struct store_req *r)
 
 static void history_next(struct history *h)
 {
+    metric_max(&metric_arena_history, (int64_t)h->page.used);
     arena_reset(&h->page, 1u << 20);
     h->req = (struct store_history){.req = {.op = STORE_HISTORY,
                                             .loop = h->call->frame->front->loop,
@@ -309,7 +314,10 @@ static void history_loaded(struct store_req *r)
 void api_history(struct call *c)
 {
     const struct msg_history *in = &c->msg.u.history;
-    struct history *h = ARENA_NEW(&c->frame->arena, struct history);
+    struct history *h = CALL_NEW(c, struct history);
+    if (h == NULL) {
+        return;
+    }
     h->call = c;
     h->sink.event = history_event;
     if (exec_id_parse(in->execution, &h->id) != ERR_OK) {

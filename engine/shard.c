@@ -87,36 +87,35 @@ static void view_fill(struct entry *e, struct item *it)
                                   .revision = ident->def_revision};
 }
 
-/* Texts go into "a". */
-static void dispatch_task_fill(const struct entry *e, const struct core_task *t, struct arena *a,
-                               struct dispatch_task *out)
+bool task_waits(const struct core_task *t)
 {
-    const struct exec_ident *ident = exec_ident(e->x);
-    *out = (struct dispatch_task){
-        .token = t->token,
-        .tenant = exec_id_tenant(&e->id),
-        .queue = str_dup(a, t->queue),
-        .workflow = str_dup(a, ident->workflow),
-        .execution_name = str_dup(a, ident->name),
-        .state = def_state_path(exec_def(e->x), t->state),
-        .timeout_at = t->timeout_at,
-        .heartbeat_us = t->heartbeat_us,
-        .has_input = true,
-        .input = str_dup(a, t->input),
-    };
-    out->state = str_dup(a, out->state);
+    return t->submitted || t->kind == TASK_START_EXECUTION;
 }
 
 static void task_input_answer(struct shard *s, struct entry *e, struct item *it)
 {
     struct core_task t;
+    struct arena *a = &it->arena;
     const struct task_ref *ref = &it->fact.token.ref;
-    if (!exec_open_task(e->x, ref->seq, ref->idx, &t, &it->arena) ||
-        t.token.nonce != it->fact.token.nonce) {
-        item_finish(s, it, ERR_STALE);
+    const struct exec_ident *ident = exec_ident(e->x);
+    if (!exec_open_task(e->x, ref->seq, ref->idx, &t, NULL) ||
+        !task_token_eq(&t.token, &it->fact.token)) {
+        item_finish(s, it, exec_status(e->x) == EXEC_RUNNING ? ERR_STALE : ERR_STOPPED);
         return;
     }
-    dispatch_task_fill(e, &t, &it->arena, &it->input);
+    it->input = (struct dispatch_task){.token = t.token,
+                                       .tenant = exec_id_tenant(&e->id),
+                                       .queue = str_dup(a, t.queue),
+                                       .timeout_at = t.timeout_at,
+                                       .heartbeat_us = t.heartbeat_us,
+                                       .waits = task_waits(&t)};
+    if (it->type == ITEM_TASK_INPUT) {
+        it->input.workflow = str_dup(a, ident->workflow);
+        it->input.execution_name = str_dup(a, ident->name);
+        it->input.state = str_dup(a, def_state_path(exec_def(e->x), t.state));
+        it->input.has_input = true;
+        it->input.input = str_dup(a, t.input);
+    }
     item_finish(s, it, ERR_OK);
 }
 
@@ -184,7 +183,7 @@ void entry_notify_closed(struct shard *s, struct entry *e)
 void entry_answer(struct shard *s, struct entry *e, struct item *it)
 {
     PRE(e->state == ENTRY_READY && e->flight == NULL);
-    if (it->type == ITEM_TASK_INPUT) {
+    if (it->type == ITEM_TASK_INPUT || it->type == ITEM_TASK_OPEN) {
         task_input_answer(s, e, it);
     } else if (it->type == ITEM_WATCH && exec_status(e->x) == EXEC_RUNNING) {
         watch_add(s, e, it);
@@ -509,13 +508,7 @@ void shard_lost(struct shard *s, const uint16_t *lanes, uint32_t len)
 void shard_windows(struct shard *s, int64_t accept_from, int64_t open_to)
 {
     LOOP_OWNED(s->c.loop);
-    for (uint32_t i = 0; i < s->lanes.len; i++) {
-        struct lane *l = &s->lanes.lane[i];
-        if (l->held) {
-            l->accept_from = MAX(l->accept_from, accept_from);
-            l->open_to = MAX(l->open_to, open_to);
-        }
-    }
+    lanes_windows(&s->lanes, accept_from, open_to);
 }
 
 void shard_moved(struct shard *s, int64_t window)
@@ -622,6 +615,7 @@ void shard_free(struct shard *s)
     {
         entry_drop(s, MAP_ORDER_ENTRY(it, struct entry, node));
     }
+    cache_tell(s);
     batch_free(s->open);
     struct list *l;
     while ((l = list_pop_front(&s->batches_free)) != NULL) {

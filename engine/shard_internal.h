@@ -108,6 +108,7 @@ struct shard {
     struct map entries;
     struct list lru, dirty, loading, delayed;
     size_t bytes;
+    size_t told_len, told_bytes; /* this shard's share in the metrics */
     struct loop_task pump;
     bool pumping; /* the task is posted */
     struct loop_timer delay;
@@ -130,6 +131,8 @@ void item_finish(struct shard *s, struct item *it, enum err e);
 void entry_answer(struct shard *s, struct entry *e, struct item *it);
 void entry_notify_closed(struct shard *s, struct entry *e);
 struct wall shard_now(const struct shard *s);
+/* Nobody is to get it: it was submitted, or the engine does it. */
+bool task_waits(const struct core_task *t);
 
 /* cache.c */
 struct entry *entry_find(struct shard *s, const struct exec_id *id);
@@ -141,6 +144,7 @@ void entry_rest(struct shard *s, struct entry *e); /* nothing to do for it: LRU,
 void entry_dirty(struct shard *s, struct entry *e);
 bool entry_busy(const struct entry *e);
 void cache_trim(struct shard *s);
+void cache_tell(struct shard *s); /* brings the metrics up to date */
 void loads_start(struct shard *s);
 void timers_drop_add(struct shard *s, const struct timer_row *row);
 void timers_drop_forget(struct shard *s);

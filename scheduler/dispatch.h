@@ -8,10 +8,16 @@
  *                │       "I hold it", at most until the confirmation time is over)
  *                ▼
  *   new ──▶  READY ──poll──▶ GRANTED to a session ──outcome accepted──▶ gone (dispatch_remove)
- *                ▲                 │
- *                └── session lost for longer than its grace, or it does not list the token
+ *                ▲               │   │                                     ▲
+ *                │               │   └─ it has answered the call ─▶ WAITING ┘
+ *                └───────────────┘      (dispatch_submitted; also new or found, where
+ *        session lost for longer         nobody is to get the task)
+ *        than its grace, or it does
+ *        not list the token
  *
- * An attempt may thus be invoked more than once; its outcome counts once (INV 19). */
+ * An attempt may thus be invoked more than once; its outcome counts once (INV 19). What waits for a callback or
+ * for a child execution is held by no worker and goes out no more; only its deadlines are looked after
+ * here, and what has none is not kept at all. */
 #ifndef CARILLON_SCHEDULER_DISPATCH_H
 #define CARILLON_SCHEDULER_DISPATCH_H
 
@@ -23,7 +29,6 @@
 #include "scheduler/storeclock.h"
 
 enum {
-    DISPATCH_POLL_QUEUES_MAX = 64,
     DISPATCH_TASKS_MAX = 200000,   /* tasks in memory; above, new ready ones stay in the store */
     DISPATCH_BYTES_MAX = 64 << 20, /* bytes of inputs in memory; likewise */
     DISPATCH_SESSION_GRACE_US = 10 * US_PER_S, /* a lost worker may come back within */
@@ -36,11 +41,12 @@ struct dispatch_task {
     struct str queue, workflow, execution_name, state;
     struct wall timeout_at; /* 0 = none */
     int64_t heartbeat_us;   /* 0 = none */
+    bool waits;             /* nobody is to get it: the outcome comes by itself */
     bool has_input;         /* false: found in the table; asked for when a worker wants it */
     struct str input;
 };
 
-enum dtask_state { DTASK_CONFIRMING, DTASK_READY, DTASK_HYDRATING, DTASK_GRANTED };
+enum dtask_state { DTASK_CONFIRMING, DTASK_READY, DTASK_HYDRATING, DTASK_GRANTED, DTASK_WAITING };
 
 struct dispatch_session;
 struct dispatch_queue;
@@ -57,7 +63,7 @@ struct dtask {
     struct wall heartbeat_due; /* 0 = none running */
     char *blob;                /* owned copy of the texts; NULL while they are borrowed */
     size_t blob_size;
-    struct dtask *borrowed_next; /* tasks whose texts must be copied by dispatch_flush */
+    struct list borrowed; /* tasks whose texts must be copied by dispatch_flush */
 };
 
 /* A poll's place in the line of one queue. */
@@ -73,11 +79,14 @@ struct dispatch_poll {
     struct dispatch_session *session;
     uint32_t capacity; /* tasks wanted, at least 1 */
     bool closing;      /* answer at the next flush whatever was found */
+    /* Bytes that the answer has left. What is granted is taken off; a poll for whose next task it is too
+     * small is answered with what it has. Answers of one frame share it. */
+    size_t *room;
+    struct dispatch_poll_at *at; /* room for as many as there are queues */
     /* the engine's answer function: granted tasks are in "granted" (link through
      * dispatch_poll_granted), valid during the call only */
     void (*answer)(struct dispatch_poll *p, struct dtask **granted, uint32_t len);
     /* private */
-    struct dispatch_poll_at at[DISPATCH_POLL_QUEUES_MAX];
     uint32_t at_len, next;
     struct heap_node deadline;
     struct dtask **granted;
@@ -101,6 +110,7 @@ struct dispatch_config {
     const struct storeclock *clock; /* of the same loop */
     struct fault_set *faults;
     struct dispatch_handler *handler;
+    size_t task_room;   /* bytes of a poll's room that a task takes beside its texts */
     uint32_t tasks_max; /* 0: DISPATCH_TASKS_MAX */
 };
 
@@ -112,16 +122,21 @@ void dispatch_clear_lane(struct dispatch *d, const struct lane *lane);
 
 /* ---- tasks ---- */
 
-/* A task whose turn is durable. Known already: no effect. Texts may be borrowed until the next
- * dispatch_flush, which copies those of tasks still waiting. */
+/* A task whose turn is durable. Known already: no effect, but that it waits from now on if it says so.
+ * Texts may be borrowed until the next dispatch_flush, which copies those of tasks not gone by then. */
 void dispatch_add(struct dispatch *d, const struct dispatch_task *t);
 /* A task found in the table: waits for confirmation until "confirm_until", then becomes ready. */
 void dispatch_found(struct dispatch *d, const struct dispatch_task *t, struct mono confirm_until);
+/* The call was answered, durably: nobody holds the task and nobody is to get it (nonce ignored). The
+ * answer is a sign of life. Unknown ones are fine. */
+void dispatch_submitted(struct dispatch *d, const struct task_token *t);
 /* The attempt is closed (outcome durable, or execution stopped). Unknown ones are fine. */
 void dispatch_remove(struct dispatch *d, const struct task_token *t);
-/* Its worker has been told that this very attempt (nonce included) is over: nobody holds it now. Another
- * attempt in its place stays. */
+/* This very attempt (nonce included) is over. Another attempt in its place stays. */
 void dispatch_forget(struct dispatch *d, const struct task_token *t);
+/* Its worker has been told that there is nothing more to do for this very attempt: nobody holds it now. If
+ * it waits for an outcome by token it stays. */
+void dispatch_let_go(struct dispatch *d, const struct task_token *t);
 /* Input of a task as asked by "hydrate"; "found" false: the task is no more. */
 void dispatch_hydrated(struct dispatch *d, const struct task_token *t, bool found,
                        const struct dispatch_task *filled);
@@ -159,7 +174,7 @@ void dispatch_poll_cancel(struct dispatch *d, struct dispatch_poll *p);
 void dispatch_flush(struct dispatch *d);
 
 struct dispatch_stats {
-    size_t tasks, ready, granted, confirming, polls, sessions, bytes;
+    size_t tasks, ready, granted, confirming, waiting, polls, sessions, bytes;
     bool overflow;
 };
 void dispatch_stats(const struct dispatch *d, struct dispatch_stats *out);

@@ -57,6 +57,17 @@ void lanes_lose_all(struct lanes *l)
     POST(l->held_len == 0);
 }
 
+void lanes_windows(struct lanes *l, int64_t accept_from, int64_t open_to)
+{
+    for (uint32_t i = 0; i < l->len; i++) {
+        struct lane *lane = &l->lane[i];
+        if (lane->held) {
+            lane->accept_from = MAX(lane->accept_from, accept_from);
+            lane->open_to = MAX(lane->open_to, open_to);
+        }
+    }
+}
+
 struct lane *lanes_of(struct lanes *l, const struct exec_id *id)
 {
     return &l->lane[l->of_slot[exec_id_slot(id)]];

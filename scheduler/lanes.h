@@ -27,6 +27,8 @@ void lanes_init(struct lanes *l, uint16_t shard, int64_t window_us);
 void lanes_set(struct lanes *l, const struct lane_row *row, bool held);
 void lanes_lose(struct lanes *l, uint16_t lane);
 void lanes_lose_all(struct lanes *l);
+/* Windows of the lanes held, as they are used from now on: never back. */
+void lanes_windows(struct lanes *l, int64_t accept_from, int64_t open_to);
 struct lane *lanes_of(struct lanes *l, const struct exec_id *id);
 /* Refs of all lanes held, up to "max". Returns the count. */
 uint32_t lanes_held(const struct lanes *l, struct lane_ref *out, uint32_t max);

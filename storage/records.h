@@ -42,6 +42,17 @@ struct task_row {
     struct str queue;
     struct wall timeout_at; /* 0 = none */
     int64_t heartbeat_us;   /* 0 = none */
+    bool submitted; /* nobody is to get it any more (turn_row.tasks_submitted); none is made so */
+};
+
+/* What one execution tells another: written by a turn of the one, deleted by the turn of the other that
+ * folds it. */
+struct inbox_row {
+    struct exec_id exec; /* whom it is for; of the same shard */
+    struct str source;   /* unique in an inbox: what it is about */
+    uint16_t kind;       /* opaque, as the payload is */
+    struct str payload;
+    bool announced; /* out: the lane is not the writer's; its owner learns of it by lane_inbox */
 };
 
 enum turn_result {
@@ -78,7 +89,12 @@ struct turn_row {
     const struct task_token *tasks_done; /* attempt and nonce ignored */
     const struct timer_row *timers_new;  /* window chosen by the writer, checked under the fence */
     const struct timer_row *timers_done; /* window = where the writer believes the row to be */
+    const struct task_token *tasks_submitted; /* open ones; attempt and nonce ignored */
+    /* Rows for others. What is for an execution that is not open is left out, and so is what is there. */
+    struct inbox_row *inbox_new;
+    const struct str *inbox_done; /* sources of the execution's own rows that the turn has folded */
     uint32_t tasks_new_len, tasks_done_len, timers_new_len, timers_done_len;
+    uint32_t tasks_submitted_len, inbox_new_len, inbox_done_len;
     enum turn_result result; /* out */
     bool via_inbox; /* out: not armed by the writer, the owner learns of it by lane_inbox */
 };
@@ -112,6 +128,9 @@ struct exec_row {
     struct str snapshot;
     const struct history_row *rows; /* seq > snapshot_seq, ascending */
     uint32_t rows_len;
+    const struct inbox_row *inbox; /* by source, when asked for */
+    uint32_t inbox_len;
+    bool inbox_more; /* INBOX_LOAD_MAX or INBOX_LOAD_BYTES_MAX left some out */
 };
 
 struct definition_row {

@@ -32,6 +32,8 @@ enum store_op {
     STORE_TIMERS_DROP,
     STORE_TASKS,
     STORE_LANE_INBOX,
+    STORE_INBOX,
+    STORE_INBOX_DROP,
     STORE_COMMIT,
     STORE_LOAD,
     STORE_START_LOOKUP,
@@ -221,13 +223,35 @@ struct store_lane_inbox {
     uint32_t rows_len;
 };
 
+/* Executions of the lanes that have inbox rows, by id, after "after" (exclusive; NULL: all). */
+struct store_inbox {
+    struct store_req req;
+    const struct lane_ref *lanes;
+    uint32_t lanes_len;
+    const struct exec_id *after;
+    uint32_t limit;
+    /* out */
+    struct exec_id *ids;
+    uint32_t ids_len;
+};
+
+/* Deletes inbox rows that no turn will fold (the execution has ended, or waits for them no more). */
+struct store_inbox_drop {
+    struct store_req req;
+    const struct lane_ref *lanes;
+    uint32_t lanes_len;
+    const struct inbox_row *rows; /* exec and source */
+    uint32_t rows_len;
+};
+
 /* ---- turns ---- */
 
 /* Commits turns of distinct executions (distinct start keys too) in one transaction: design.md 3. Locks in key
  * order: lanes, start keys, executions. Each turn answers for itself in turn_row.result; a conflict
  * in one never fails another. Fences: "lanes" are the claims the writer holds; a turn that inserts tasks or
  * timers into a lane held under another claim is committed too, and announced in lane_inbox
- * (via_inbox). Closed executions: start keys are stamped so that nameRetention can run.
+ * (via_inbox). Inbox rows likewise, by the lane of whom they are for; they are deleted and inserted after all
+ * turns. Closed executions: start keys are stamped so that nameRetention can run.
  * req.err: an error of the batch as a whole (all results TURN_DROPPED). */
 struct store_commit {
     struct store_req req;
@@ -247,6 +271,7 @@ struct store_load {
     struct store_req req;
     const struct exec_id *ids;
     uint32_t ids_len;
+    bool inbox; /* with what waits in their inboxes */
     /* out: same order and length as ids */
     struct exec_row *rows;
 };
@@ -295,7 +320,8 @@ struct store_history {
 
 /* ---- definitions and tenants ---- */
 
-/* Stores a definition. The same digest as the workflow's newest revision: returns that one. */
+/* Stores a definition. The same digest as the workflow's newest revision: returns that one, whatever
+ * the conditions say: what was wanted is so (an answer may have been lost). ERR_PRECONDITION. */
 struct store_def_put {
     struct store_req req;
     uint32_t tenant;
@@ -303,6 +329,8 @@ struct store_def_put {
     const struct str *state_paths; /* by state index; for the outcomes view */
     uint32_t state_paths_len;
     bool delete_workflow; /* instead: mark the workflow deleted (running executions go on) */
+    uint32_t if_version;  /* only when this version is the newest; 0: no condition */
+    bool if_absent;       /* only when there is no such workflow, or it was deleted */
     /* out */
     uint64_t revision;
     uint32_t version;

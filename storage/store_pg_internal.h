@@ -18,6 +18,9 @@ struct pg_pool {
     struct store_pg *store;
 };
 
+/* The first character of the queue of a submitted task, as the tables have it. */
+#define SUBMITTED_MARK '!'
+
 struct lane_range {
     uint16_t lane, slot_lo, slot_hi;
 };

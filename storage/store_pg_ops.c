@@ -399,6 +399,23 @@ static void drop_send(struct op_call *op, struct pg_conn *conn)
     pg_conn_exec(conn, STMT_TIMERS_DROP);
 }
 
+/* The ids of the lanes' executions: lowest, and lowest behind. */
+static void put_id_ranges(struct pg_params *p, const struct lane_ref *lanes, uint32_t len)
+{
+    pg_array_begin(p, PG_UUID);
+    for (uint32_t i = 0; i < len; i++) {
+        struct exec_id lo = exec_id_low(lanes[i].shard, lanes[i].slot_lo);
+        pg_uuid(p, lo.b);
+    }
+    pg_array_end(p);
+    pg_array_begin(p, PG_UUID);
+    for (uint32_t i = 0; i < len; i++) {
+        struct exec_id hi = exec_id_low(lanes[i].shard, lanes[i].slot_hi);
+        pg_uuid(p, hi.b);
+    }
+    pg_array_end(p);
+}
+
 static void tasks_send(struct op_call *op, struct pg_conn *conn)
 {
     const struct store_tasks *q = REQ(op, store_tasks);
@@ -407,18 +424,7 @@ static void tasks_send(struct op_call *op, struct pg_conn *conn)
     put_refs(pg_conn_params(conn), q->lanes, q->lanes_len);
     pg_conn_exec(conn, STMT_FENCE);
     struct pg_params *p = pg_conn_params(conn);
-    pg_array_begin(p, PG_UUID);
-    for (uint32_t i = 0; i < q->lanes_len; i++) {
-        struct exec_id lo = exec_id_low(q->lanes[i].shard, q->lanes[i].slot_lo);
-        pg_uuid(p, lo.b);
-    }
-    pg_array_end(p);
-    pg_array_begin(p, PG_UUID);
-    for (uint32_t i = 0; i < q->lanes_len; i++) {
-        struct exec_id hi = exec_id_low(q->lanes[i].shard, q->lanes[i].slot_hi);
-        pg_uuid(p, hi.b);
-    }
-    pg_array_end(p);
+    put_id_ranges(p, q->lanes, q->lanes_len);
     pg_uuid(p, after->ref.exec.b);
     pg_u8(p, after->ref.seq);
     pg_i4(p, (int32_t)after->ref.idx);
@@ -441,6 +447,8 @@ static bool tasks_result(struct op_call *op, unsigned step, const PGresult *r)
         t->token.ref.attempt = (uint32_t)pg_row_i4(r, i, 3);
         t->token.nonce = (uint64_t)pg_row_i8(r, i, 4);
         t->queue = pg_row_text(r, i, 5, op->req->arena);
+        t->submitted = t->queue.size > 0 && t->queue.p[0] == SUBMITTED_MARK;
+        t->queue = str_sub(t->queue, t->submitted ? 1 : 0, t->queue.size);
         t->timeout_at = pg_row_time(r, i, 6);
         t->heartbeat_us = pg_row_i8(r, i, 7);
     }
@@ -448,6 +456,56 @@ static bool tasks_result(struct op_call *op, unsigned step, const PGresult *r)
 }
 
 static void inbox_send(struct op_call *op, struct pg_conn *conn)
+{
+    const struct store_inbox *q = REQ(op, store_inbox);
+    static const struct exec_id first;
+    put_refs(pg_conn_params(conn), q->lanes, q->lanes_len);
+    pg_conn_exec(conn, STMT_FENCE);
+    struct pg_params *p = pg_conn_params(conn);
+    put_id_ranges(p, q->lanes, q->lanes_len);
+    pg_uuid(p, q->after != NULL ? q->after->b : first.b);
+    pg_i8(p, q->limit);
+    pg_conn_exec(conn, STMT_INBOX);
+}
+
+static bool inbox_result(struct op_call *op, unsigned step, const PGresult *r)
+{
+    struct store_inbox *q = REQ(op, store_inbox);
+    if (step == 0) {
+        return now_result(op, step, r);
+    }
+    q->ids = rows_of(op, r, sizeof(q->ids[0]), &q->ids_len);
+    for (int i = 0; i < (int)q->ids_len; i++) {
+        q->ids[i] = row_exec(r, i, 0);
+    }
+    return true;
+}
+
+static void inbox_drop_send(struct op_call *op, struct pg_conn *conn)
+{
+    const struct store_inbox_drop *q = REQ(op, store_inbox_drop);
+    put_refs(pg_conn_params(conn), q->lanes, q->lanes_len);
+    pg_conn_exec(conn, STMT_FENCE);
+    struct pg_params *p = pg_conn_params(conn);
+    pg_array_begin(p, PG_UUID);
+    for (uint32_t i = 0; i < q->rows_len; i++) {
+        pg_uuid(p, q->rows[i].exec.b);
+    }
+    pg_array_end(p);
+    pg_array_begin(p, PG_TEXT);
+    for (uint32_t i = 0; i < q->rows_len; i++) {
+        pg_text(p, q->rows[i].source);
+    }
+    pg_array_end(p);
+    pg_conn_exec(conn, STMT_INBOX_DROP);
+}
+
+static bool inbox_drop_result(struct op_call *op, unsigned step, const PGresult *r)
+{
+    return step > 0 || now_result(op, step, r);
+}
+
+static void lane_inbox_send(struct op_call *op, struct pg_conn *conn)
 {
     const struct store_lane_inbox *q = REQ(op, store_lane_inbox);
     put_refs(pg_conn_params(conn), q->lanes, q->lanes_len);
@@ -467,7 +525,7 @@ static void inbox_send(struct op_call *op, struct pg_conn *conn)
     pg_conn_exec(conn, STMT_LANE_INBOX);
 }
 
-static bool inbox_result(struct op_call *op, unsigned step, const PGresult *r)
+static bool lane_inbox_result(struct op_call *op, unsigned step, const PGresult *r)
 {
     struct store_lane_inbox *q = REQ(op, store_lane_inbox);
     if (step == 0) {
@@ -495,7 +553,44 @@ static void load_send(struct op_call *op, struct pg_conn *conn)
     }
     pg_array_end(p);
     pg_conn_exec(conn, STMT_LOAD);
+    if (q->inbox) {
+        p = pg_conn_params(conn);
+        pg_array_begin(p, PG_UUID);
+        for (uint32_t i = 0; i < q->ids_len; i++) {
+            pg_uuid(p, q->ids[i].b);
+        }
+        pg_array_end(p);
+        pg_i8(p, INBOX_LOAD_MAX);
+        pg_i8(p, INBOX_LOAD_BYTES_MAX);
+        pg_conn_exec(conn, STMT_LOAD_INBOX);
+    }
     send_now(op, conn);
+}
+
+/* The inboxes of the executions loaded by the step before. */
+static bool load_inbox(struct op_call *op, struct store_load *q, const PGresult *r)
+{
+    struct arena *a = op->req->arena;
+    uint32_t len;
+    struct inbox_row *v = rows_of(op, r, sizeof(*v), &len);
+    for (int i = 0; q->rows != NULL && i < (int)len; i++) {
+        int32_t n = pg_row_i4(r, i, 0);
+        if (n < 1 || (uint32_t)n > q->ids_len) {
+            return false;
+        }
+        struct exec_row *e = &q->rows[n - 1];
+        v[i].exec = e->exec;
+        v[i].source = pg_row_text(r, i, 1, a);
+        v[i].kind = (uint16_t)pg_row_i4(r, i, 2);
+        v[i].payload = pg_row_text(r, i, 3, a);
+        if (v[i].payload.p == NULL) {
+            e->inbox_more = true;
+        } else if (!e->inbox_more) {
+            e->inbox = e->inbox_len == 0 ? &v[i] : e->inbox;
+            e->inbox_len++;
+        }
+    }
+    return true;
 }
 
 static void load_head(struct exec_row *e, const PGresult *r, int i, struct arena *a)
@@ -516,9 +611,11 @@ static void load_head(struct exec_row *e, const PGresult *r, int i, struct arena
 
 static bool load_result(struct op_call *op, unsigned step, const PGresult *r)
 {
-    (void)step;
     struct store_load *q = REQ(op, store_load);
     struct arena *a = op->req->arena;
+    if (step == 1) {
+        return load_inbox(op, q, r);
+    }
     q->rows = arena_zalloc(a, MAX(q->ids_len, 1U) * sizeof(q->rows[0]));
     uint32_t len;
     struct history_row *h = rows_of(op, r, sizeof(*h), &len);
@@ -677,6 +774,8 @@ static void def_put_send(struct op_call *op, struct pg_conn *conn)
     }
     pg_array_end(p);
     pg_bool(p, q->delete_workflow);
+    pg_i4(p, (int32_t)q->if_version);
+    pg_bool(p, q->if_absent);
     pg_conn_exec(conn, STMT_DEF_PUT);
 }
 
@@ -710,6 +809,7 @@ static void def_get_send(struct op_call *op, struct pg_conn *conn)
     pg_u8(p, q->revision);
     pg_i4(p, (int32_t)q->tenant);
     pg_text(p, q->workflow);
+    pg_i4(p, (int32_t)q->version);
     pg_conn_exec(conn, STMT_DEF_GET);
     send_now(op, conn);
 }
@@ -779,7 +879,11 @@ static const struct op_row rows[STORE_OP_COUNT] = {
     [STORE_TIMERS] = {"timers", POOL_READ, false, NULL, timers_send, timers_result, NULL},
     [STORE_TIMERS_DROP] = {"timers drop", POOL_CONTROL, true, NULL, drop_send, now_result, NULL},
     [STORE_TASKS] = {"tasks", POOL_READ, false, NULL, tasks_send, tasks_result, NULL},
-    [STORE_LANE_INBOX] = {"lane inbox", POOL_CONTROL, true, NULL, inbox_send, inbox_result, NULL},
+    [STORE_LANE_INBOX] = {"lane inbox", POOL_CONTROL, true, NULL, lane_inbox_send,
+                          lane_inbox_result, NULL},
+    [STORE_INBOX] = {"inbox", POOL_READ, false, NULL, inbox_send, inbox_result, NULL},
+    [STORE_INBOX_DROP] = {"inbox drop", POOL_CONTROL, true, NULL, inbox_drop_send,
+                          inbox_drop_result, NULL},
     [STORE_COMMIT] = {"commit", POOL_COMMIT, true, commit_check, commit_send, commit_result,
                       commit_end},
     [STORE_LOAD] = {"load", POOL_READ, false, NULL, load_send, load_result, NULL},

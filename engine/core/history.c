@@ -225,6 +225,8 @@ static void details(struct note *n)
     case EV_BRANCH_SUCCEEDED:
     case EV_BRANCH_FAILED:
     case EV_DEADLINE_SET:
+    case EV_PARENT_SET:
+    case EV_CHILD_STARTED:
         break;
     }
 }

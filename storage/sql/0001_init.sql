@@ -39,7 +39,9 @@ CREATE TABLE carillon.definition_state (
 
 -- One row an execution. A turn is a HOT update: no column of an index changes but at the close.
 -- The newest task of an execution that has no other stands in the row itself (task_*; none:
--- task_queue null): a sequence of steps then needs no row of carillon.task at all.
+-- task_queue null): a sequence of steps then needs no row of carillon.task at all. A queue that
+-- begins with "!" (no name does) is of a task that was submitted: the call has been answered, the
+-- outcome comes by itself, and nobody is to get the task any more.
 CREATE TABLE carillon.execution (
     id uuid NOT NULL,
     seq int8 NOT NULL,
@@ -203,6 +205,9 @@ CREATE TABLE carillon.leader (
 );
 
 -- ---- between executions ----
+-- A row is written by the turn of one execution (source: unique, what it is about) and deleted by
+-- the turn of the other that folds it. Whoever does not own the lane of the other announces it in
+-- lane_inbox; a new owner looks through inbox itself.
 CREATE TABLE carillon.inbox (
     id uuid NOT NULL,
     source text COLLATE "C" NOT NULL,
@@ -235,7 +240,7 @@ CREATE TABLE carillon.outbox (
 
 -- ---- functions of the control path ----
 -- Errors raised: CA001 fenced, CA002 conflict, CA003 invalid, CA004 no such workflow, CA005 no
--- such tenant.
+-- such tenant, CA006 precondition.
 
 -- Lowest id of (shard, slot); slot 4096 is the next shard's first.
 CREATE FUNCTION carillon.id_low(p_shard int, p_slot int) RETURNS uuid
@@ -717,7 +722,8 @@ BEGIN
 END $$;
 
 CREATE FUNCTION carillon.def_put(p_tenant int4, p_workflow text, p_text bytea, p_digest text,
-                                 p_paths text[], p_delete bool,
+                                 p_paths text[], p_delete bool, p_if_version int4,
+                                 p_if_absent bool,
                                  OUT revision int8, OUT version int4, OUT created bool)
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -729,15 +735,23 @@ BEGIN
     revision := d.revision;
     version := d.version;
     created := false;
+    IF NOT p_delete AND d.digest = p_digest AND NOT d.deleted THEN
+        RETURN;
+    END IF;
+    IF d.revision IS NULL OR d.deleted THEN
+        IF p_if_version <> 0 THEN
+            RAISE EXCEPTION 'there is no workflow "%"', p_workflow USING ERRCODE = 'CA006';
+        END IF;
+    ELSIF p_if_absent OR p_if_version NOT IN (0, d.version) THEN
+        RAISE EXCEPTION 'the newest version of "%" is %', p_workflow, d.version
+            USING ERRCODE = 'CA006';
+    END IF;
     IF p_delete THEN
         IF d.revision IS NULL OR d.deleted THEN
             RAISE EXCEPTION 'no workflow "%"', p_workflow USING ERRCODE = 'CA004';
         END IF;
         UPDATE carillon.definition x SET deleted = true
         WHERE x.tenant = p_tenant AND x.workflow = p_workflow;
-        RETURN;
-    END IF;
-    IF d.digest = p_digest AND NOT d.deleted THEN
         RETURN;
     END IF;
     created := true;
@@ -784,11 +798,17 @@ FROM carillon.claim_log c;
 
 CREATE VIEW carillon.open_tasks AS
 SELECT e.id AS execution, e.task_seq AS seq, e.task_idx AS idx, e.task_attempt AS attempt,
-       e.task_queue AS queue, e.task_timeout_at AS timeout_at,
-       e.task_heartbeat_us AS heartbeat_us
+       ltrim(e.task_queue, '!') AS queue, e.task_timeout_at AS timeout_at,
+       e.task_heartbeat_us AS heartbeat_us, left(e.task_queue, 1) = '!' AS submitted
 FROM carillon.execution e WHERE e.status = 1 AND e.task_queue IS NOT NULL
 UNION ALL
-SELECT t.id, t.seq, t.idx, t.attempt, t.queue, t.timeout_at, t.heartbeat_us FROM carillon.task t;
+SELECT t.id, t.seq, t.idx, t.attempt, ltrim(t.queue, '!'), t.timeout_at, t.heartbeat_us,
+       left(t.queue, 1) = '!'
+FROM carillon.task t;
+
+CREATE VIEW carillon.messages AS
+SELECT i.id AS execution, i.source, i.kind, octet_length(i.payload) AS size, i.at
+FROM carillon.inbox i;
 
 CREATE VIEW carillon.partitions AS
 SELECT l.shard || '/l' || l.lane AS partition, l.slot_lo, l.slot_hi, l.epoch, l.node,

@@ -507,6 +507,10 @@ START_TEST(fences_are_compared)
         ck_assert_int_eq(CALL(&d, STORE_TIMERS_DROP), ERR_FENCED);
         struct store_lane_inbox n = {.lanes = bad[i], .lanes_len = 2, .limit = 1};
         ck_assert_int_eq(CALL(&n, STORE_LANE_INBOX), ERR_FENCED);
+        struct store_inbox m = {.lanes = bad[i], .lanes_len = 2, .limit = 1};
+        ck_assert_int_eq(CALL(&m, STORE_INBOX), ERR_FENCED);
+        struct store_inbox_drop r = {.lanes = bad[i], .lanes_len = 2};
+        ck_assert_int_eq(CALL(&r, STORE_INBOX_DROP), ERR_FENCED);
     }
     ck_assert_int_eq(lane_now(0).accept_from, window);
     ck_assert_int_eq(lane_now(1).accept_from, window);
@@ -842,6 +846,356 @@ START_TEST(tasks_are_paged)
     struct task_row *rows;
     ck_assert_uint_eq(tasks_of(&held[1], 1, &rows), 4);
     ck_assert(exec_id_eq(&rows[0].token.ref.exec, &e[2].id));
+}
+END_TEST
+
+/* Which of the execution's open tasks are submitted, as a number of bits in the order of the table. */
+static unsigned submitted_bits(uint32_t open)
+{
+    struct task_row *rows;
+    unsigned bits = 0;
+    ck_assert_uint_eq(tasks_of(held, SUITE_LANES, &rows), open);
+    for (uint32_t i = 0; i < open; i++) {
+        ck_assert(str_eqc(rows[i].queue, "payments")); /* it says still whose it was */
+        bits |= (unsigned)rows[i].submitted << i;
+    }
+    return bits;
+}
+
+static struct turn_row submits(struct exec *e, const struct task_token *tasks, uint32_t len)
+{
+    struct turn_row t = turn_of(e);
+    t.tasks_submitted = tasks;
+    t.tasks_submitted_len = len;
+    return t;
+}
+
+/* Alone in the execution's row or among others: what is submitted stays open and says so. */
+START_TEST(tasks_are_submitted)
+{
+    struct exec e;
+    begin(&e, "calls", 1234);
+    struct task_row task[4];
+    struct turn_row t = turn_of(&e);
+    task[0] = task_in(&e.id, 2, 0);
+    t.tasks_new = task;
+    t.tasks_new_len = 1;
+    commit_as(&t, TURN_OK);
+    turn_done(&e, &t);
+    ck_assert_uint_eq(submitted_bits(1), 0);
+    t = submits(&e, &task[0].token, 1);
+    t.turn_prev ^= 2;
+    commit_as(&t, TURN_CONFLICT);
+    ck_assert_uint_eq(submitted_bits(1), 0);
+    t.turn_prev ^= 2;
+    commit_as(&t, TURN_OK);
+    turn_done(&e, &t);
+    ck_assert_uint_eq(submitted_bits(1), 1);
+    /* The next one takes its place, not its state. */
+    struct task_token first[] = {task[0].token};
+    t = turn_of(&e);
+    t.tasks_done = first;
+    t.tasks_done_len = 1;
+    for (uint32_t i = 0; i < 4; i++) {
+        task[i] = task_in(&e.id, 4, i);
+    }
+    t.tasks_new = task;
+    t.tasks_new_len = 4;
+    commit_as(&t, TURN_OK);
+    turn_done(&e, &t);
+    ck_assert_uint_eq(submitted_bits(4), 0);
+    struct task_token calls[] = {task[3].token, task[0].token};
+    t = submits(&e, calls, 2);
+    commit_as(&t, TURN_OK);
+    turn_done(&e, &t);
+    ck_assert_uint_eq(submitted_bits(4), 9);
+    /* Once more, and one that is not there. */
+    calls[1] = (struct task_token){.ref = {e.id, 2, 0, 1}};
+    t = submits(&e, calls, 2);
+    commit_as(&t, TURN_OK);
+    turn_done(&e, &t);
+    ck_assert_uint_eq(submitted_bits(4), 9);
+    struct task_token ended[] = {task[0].token, task[3].token};
+    t = turn_of(&e);
+    t.tasks_done = ended;
+    t.tasks_done_len = 2;
+    commit_as(&t, TURN_OK);
+    ck_assert_uint_eq(submitted_bits(2), 0);
+}
+END_TEST
+
+/* ---- what executions tell each other ---- */
+
+static struct inbox_row message(const struct exec *to, const char *source, const char *payload)
+{
+    return (struct inbox_row){.exec = to->id,
+                              .source = str_of(source),
+                              .kind = 40000,
+                              .payload = str_of(payload),
+                              .announced = true};
+}
+
+static struct turn_row sends(struct exec *e, struct inbox_row *rows, uint32_t len)
+{
+    struct turn_row t = turn_of(e);
+    t.inbox_new = rows;
+    t.inbox_new_len = len;
+    return t;
+}
+
+static const struct exec_row *load_with_inbox(const struct exec *e)
+{
+    struct store_load q = {.ids = &e->id, .ids_len = 1, .inbox = true};
+    MUST(&q, STORE_LOAD);
+    return &q.rows[0];
+}
+
+/* "a+b": the sources, in order. */
+static void inbox_holds(const struct exec *e, const char *want)
+{
+    const struct exec_row *r = load_with_inbox(e);
+    char got[200] = "";
+    for (uint32_t i = 0; i < r->inbox_len; i++) {
+        ck_assert(exec_id_eq(&r->inbox[i].exec, &e->id));
+        (void)snprintf(got + strlen(got), sizeof(got) - strlen(got), "%s%.*s", i > 0 ? "+" : "",
+                       STR_ARG(r->inbox[i].source));
+    }
+    ck_assert_str_eq(got, want);
+    ck_assert(!r->inbox_more);
+}
+
+static void turn_ok(struct exec *e, struct turn_row *t)
+{
+    commit_as(t, TURN_OK);
+    turn_done(e, t);
+}
+
+START_TEST(messages_are_sent_and_read_once)
+{
+    struct exec p, c;
+    begin(&p, "parent", 10);
+    begin(&c, "child", 3000);
+    struct inbox_row rows[] = {message(&p, "b", "pay\1load"), message(&p, "a", ""),
+                               message(&c, "self", "x")};
+    struct turn_row t = sends(&c, rows, 3);
+    t.turn_prev ^= 2;
+    commit_as(&t, TURN_CONFLICT); /* a loser tells nobody */
+    inbox_holds(&p, "");
+    t.turn_prev ^= 2;
+    turn_ok(&c, &t);
+    ck_assert(!rows[0].announced && !rows[1].announced &&
+              !rows[2].announced); /* all lanes are ours */
+    inbox_holds(&p, "a+b");
+    inbox_holds(&c, "self");
+    const struct exec_row *r = load_with_inbox(&p);
+    ck_assert_uint_eq(r->inbox[1].kind, 40000);
+    ck_assert(str_eqc(r->inbox[1].payload, "pay\1load"));
+    ck_assert(r->inbox[0].payload.p != NULL && r->inbox[0].payload.size == 0);
+    ck_assert_uint_eq(load(&p.id, 1)->inbox_len, 0); /* not asked for */
+    struct inbox_row again = message(&p, "b", "another");
+    t = sends(&c, &again, 1);
+    turn_ok(&c, &t); /* the first stays */
+    ck_assert(str_eqc(load_with_inbox(&p)->inbox[1].payload, "pay\1load"));
+    struct str read[] = {STR("b"), STR("never there")};
+    t = turn_of(&p);
+    t.inbox_done = read;
+    t.inbox_done_len = 2;
+    t.turn_prev ^= 2;
+    commit_as(&t, TURN_CONFLICT);
+    inbox_holds(&p, "a+b");
+    t.turn_prev ^= 2;
+    turn_ok(&p, &t);
+    inbox_holds(&p, "a");
+    /* What is read and what is told by one batch: read first. */
+    struct inbox_row last = message(&p, "z", "end");
+    struct str rest[] = {STR("a"), STR("z")};
+    struct turn_row tp = turn_of(&p), tc = sends(&c, &last, 1);
+    tp.inbox_done = rest;
+    tp.inbox_done_len = 2;
+    tc.status = 2;
+    struct turn_row *turns[] = {&tc, &tp};
+    struct store_commit q = commit_of(turns, 2);
+    MUST(&q, STORE_COMMIT);
+    ck_assert(tp.result == TURN_OK && tc.result == TURN_OK);
+    inbox_holds(&p, "z");
+    inbox_holds(&c, "self");
+}
+END_TEST
+
+/* Nobody hears what is told to an execution that is not open. */
+START_TEST(messages_for_the_closed_are_left_out)
+{
+    struct exec p, c, ghost;
+    begin(&p, "parent", 10);
+    begin(&c, "child", 3000);
+    exec_init(&ghost, "ghost", 20);
+    struct turn_row end = turn_of(&p);
+    struct inbox_row rows[] = {message(&p, "late", "x"), message(&ghost, "late", "x")};
+    end.status = 2;
+    turn_ok(&p, &end);
+    struct turn_row t = sends(&c, rows, 2);
+    struct turn_row *turns[] = {&t};
+    struct store_commit q = commit_of(turns, 1);
+    q.lanes_len = 0;
+    MUST(&q, STORE_COMMIT);
+    ck_assert(t.result == TURN_OK && !rows[0].announced && !rows[1].announced);
+    inbox_holds(&p, "");
+    inbox_holds(&ghost, "");
+    struct lane_inbox_row *told;
+    ck_assert_uint_eq(announced(held, SUITE_LANES, &told), 0);
+    /* Closed by the same batch: the same. */
+    struct exec p2;
+    begin(&p2, "parent2", 11);
+    turn_done(&c, &t);
+    rows[0] = message(&p2, "late", "x");
+    t = sends(&c, rows, 1);
+    end = turn_of(&p2);
+    end.status = 3;
+    struct turn_row *both[] = {&end, &t};
+    q = commit_of(both, 2);
+    MUST(&q, STORE_COMMIT);
+    ck_assert(t.result == TURN_OK && end.result == TURN_OK);
+    inbox_holds(&p2, "");
+}
+END_TEST
+
+START_TEST(messages_are_announced)
+{
+    struct exec a, b, c;
+    begin(&a, "a", 10);
+    begin(&b, "b", 1100);
+    begin(&c, "c", 2100);
+    struct lane_ref mine[] = {held[1], held[2]};
+    mine[1].fence.epoch++;
+    struct inbox_row rows[] = {message(&a, "1", "x"), message(&b, "1", "x"), message(&c, "1", "x")};
+    struct turn_row t = sends(&b, rows, 3);
+    struct turn_row *turns[] = {&t};
+    struct store_commit q = commit_of(turns, 1);
+    q.lanes = mine;
+    q.lanes_len = 2;
+    MUST(&q, STORE_COMMIT);
+    ck_assert(t.result == TURN_OK && !t.via_inbox);
+    ck_assert(rows[0].announced && !rows[1].announced && rows[2].announced);
+    struct lane_inbox_row *told;
+    ck_assert_uint_eq(announced(held, SUITE_LANES, &told), 2);
+    ck_assert(exec_id_eq(&told[0].exec, &a.id) || exec_id_eq(&told[1].exec, &a.id));
+    ck_assert(exec_id_eq(&told[0].exec, &c.id) || exec_id_eq(&told[1].exec, &c.id));
+    ck_assert(told[0].lane == lane_of(&told[0].exec)->lane);
+}
+END_TEST
+
+/* What a new owner looks through, and what it clears away. */
+START_TEST(inboxes_are_listed_and_cleared)
+{
+    struct exec e[5];
+    uint16_t slots[5] = {1, 900, 1500, 2500, 4095};
+    struct inbox_row rows[10];
+    for (int i = 0; i < 5; i++) {
+        char name[8];
+        (void)snprintf(name, sizeof(name), "m%d", i);
+        begin(&e[i], name, slots[i]);
+        rows[2 * i] = message(&e[i], "x", "1");
+        rows[2 * i + 1] = message(&e[i], "y", "2");
+    }
+    struct turn_row t = sends(&e[2], rows, 10);
+    turn_ok(&e[2], &t);
+    struct store_inbox q = {.lanes = held, .lanes_len = SUITE_LANES, .limit = 3};
+    MUST(&q, STORE_INBOX);
+    ck_assert_uint_eq(q.ids_len, 3);
+    for (int i = 0; i < 3; i++) {
+        ck_assert(exec_id_eq(&q.ids[i], &e[i].id));
+    }
+    q.after = &e[2].id;
+    MUST(&q, STORE_INBOX);
+    ck_assert_uint_eq(q.ids_len, 2);
+    ck_assert(exec_id_eq(&q.ids[1], &e[4].id));
+    struct store_inbox one = {.lanes = &held[0], .lanes_len = 1, .limit = 9};
+    MUST(&one, STORE_INBOX);
+    ck_assert_uint_eq(one.ids_len, 2);
+    struct store_inbox_drop d = {.lanes = held,
+                                 .lanes_len = SUITE_LANES,
+                                 .rows = rows,
+                                 .rows_len = 3};
+    MUST(&d, STORE_INBOX_DROP);
+    MUST(&d, STORE_INBOX_DROP);
+    inbox_holds(&e[0], "");
+    inbox_holds(&e[1], "y");
+    MUST(&one, STORE_INBOX);
+    ck_assert_uint_eq(one.ids_len, 1);
+    ck_assert(exec_id_eq(&one.ids[0], &e[1].id));
+}
+END_TEST
+
+/* An inbox of any size: a load takes a part. */
+START_TEST(full_inboxes_come_in_parts)
+{
+    enum { ROWS = INBOX_LOAD_MAX + 40, BIG = INBOX_LOAD_BYTES_MAX / 3 };
+    struct exec p, c;
+    begin(&p, "parent", 10);
+    begin(&c, "child", 3000);
+    struct inbox_row *rows = MEM_ARRAY(struct inbox_row, ROWS);
+    for (uint32_t i = 0; i < ROWS; i++) {
+        rows[i] = message(&p, arena_printf(&arena, "%05u", i), "x");
+    }
+    struct turn_row t = sends(&c, rows, ROWS);
+    turn_ok(&c, &t);
+    const struct exec_row *r = load_with_inbox(&p);
+    ck_assert_uint_eq(r->inbox_len, INBOX_LOAD_MAX);
+    ck_assert(r->inbox_more && str_eqc(r->inbox[INBOX_LOAD_MAX - 1].source, "00255"));
+    struct store_inbox_drop d = {.lanes = held, .lanes_len = SUITE_LANES, .rows = rows};
+    d.rows_len = 40;
+    MUST(&d, STORE_INBOX_DROP);
+    r = load_with_inbox(&p);
+    ck_assert(r->inbox_len == INBOX_LOAD_MAX && !r->inbox_more);
+    d.rows_len = ROWS;
+    MUST(&d, STORE_INBOX_DROP);
+    char *big = mem_alloc(2 * INBOX_LOAD_BYTES_MAX);
+    memset(big, 'x', 2 * INBOX_LOAD_BYTES_MAX);
+    for (uint32_t i = 0; i < 4; i++) {
+        rows[i].payload = (struct str){big, BIG};
+    }
+    t = sends(&c, rows, 4);
+    turn_ok(&c, &t);
+    r = load_with_inbox(&p);
+    ck_assert(r->inbox_len == 3 && r->inbox_more && r->inbox[2].payload.size == BIG);
+    d.rows_len = 4;
+    MUST(&d, STORE_INBOX_DROP);
+    rows[0].payload.size = 2 * INBOX_LOAD_BYTES_MAX; /* the first comes whatever its size */
+    t = sends(&c, rows, 2);
+    turn_ok(&c, &t);
+    r = load_with_inbox(&p);
+    ck_assert(r->inbox_len == 1 && r->inbox_more);
+    mem_free(big);
+    mem_free(rows);
+}
+END_TEST
+
+START_TEST(impossible_turns_are_refused)
+{
+    struct exec e;
+    begin(&e, "e", 10);
+    struct inbox_row row = message(&e, "x", "1");
+    struct turn_row t = sends(&e, &row, 1);
+    struct turn_row *turns[] = {&t};
+    struct store_commit q = commit_of(turns, 1);
+    row.exec = exec_id_make(SUITE_SHARD + 1, 10, TENANT, e.start.started_at, &rng);
+    ck_assert_int_eq(CALL(&q, STORE_COMMIT), ERR_INVALID);
+    row = message(&e, NULL, "1");
+    ck_assert_int_eq(CALL(&q, STORE_COMMIT), ERR_INVALID);
+    struct exec fresh;
+    struct str source = STR("x");
+    exec_init(&fresh, "fresh", 10);
+    t = turn_of(&fresh);
+    t.inbox_done = &source;
+    t.inbox_done_len = 1;
+    ck_assert_int_eq(CALL(&q, STORE_COMMIT), ERR_INVALID);
+    struct task_row task = task_in(&e.id, 2, 0);
+    task.queue = STR("!payments");
+    t = turn_of(&e);
+    t.tasks_new = &task;
+    t.tasks_new_len = 1;
+    ck_assert_int_eq(CALL(&q, STORE_COMMIT), ERR_INVALID);
+    ck_assert_uint_eq(load(&e.id, 1)->seq, 1);
 }
 END_TEST
 
@@ -1375,6 +1729,54 @@ START_TEST(definitions)
     ck_assert_uint_eq(list.rows_len, 1);
     MUST(&a_again, STORE_DEF_PUT);
     ck_assert(a_again.created && a_again.version == 2);
+    /* By version: those of before the deletion are gone. */
+    struct store_def_get second = {.tenant = TENANT, .workflow = STR("b"), .version = 1};
+    MUST(&second, STORE_DEF_GET);
+    ck_assert(second.row.revision == b1.revision && str_eqc(second.row.text, "one"));
+    second.version = 3;
+    ck_assert_int_eq(CALL(&second, STORE_DEF_GET), ERR_NO_WORKFLOW);
+    second = (struct store_def_get){.tenant = TENANT, .workflow = STR("a"), .version = 1};
+    ck_assert_int_eq(CALL(&second, STORE_DEF_GET), ERR_NO_WORKFLOW);
+}
+END_TEST
+
+START_TEST(definitions_under_conditions)
+{
+    struct store_def_put first = put_of("b", "one", "d1"), early = put_of("b", "one", "d1");
+    early.if_version = 1;
+    ck_assert_int_eq(CALL(&early, STORE_DEF_PUT), ERR_PRECONDITION);
+    first.if_absent = true;
+    MUST(&first, STORE_DEF_PUT);
+    ck_assert(first.created && first.version == 1);
+    struct store_def_put again = put_of("b", "one", "d1"), next = put_of("b", "two", "d2");
+    again.if_absent = true;
+    MUST(&again, STORE_DEF_PUT); /* it is so already */
+    ck_assert(!again.created && again.version == 1);
+    next.if_absent = true;
+    ck_assert_int_eq(CALL(&next, STORE_DEF_PUT), ERR_PRECONDITION);
+    next.if_absent = false;
+    next.if_version = 2;
+    ck_assert_int_eq(CALL(&next, STORE_DEF_PUT), ERR_PRECONDITION);
+    next.if_version = 1;
+    MUST(&next, STORE_DEF_PUT);
+    ck_assert(next.created && next.version == 2);
+    MUST(&next, STORE_DEF_PUT); /* repeated: its answer may have been lost */
+    ck_assert(!next.created && next.version == 2);
+    struct store_def_put third = put_of("b", "three", "d3"), del = put_of("b", "", "");
+    third.if_version = 1;
+    ck_assert_int_eq(CALL(&third, STORE_DEF_PUT), ERR_PRECONDITION);
+    del.delete_workflow = true;
+    del.if_version = 1;
+    ck_assert_int_eq(CALL(&del, STORE_DEF_PUT), ERR_PRECONDITION);
+    del.if_version = 2;
+    MUST(&del, STORE_DEF_PUT);
+    ck_assert_int_eq(CALL(&del, STORE_DEF_PUT), ERR_PRECONDITION); /* nothing has that version */
+    third.if_version = 2;
+    ck_assert_int_eq(CALL(&third, STORE_DEF_PUT), ERR_PRECONDITION);
+    third.if_version = 0;
+    third.if_absent = true;
+    MUST(&third, STORE_DEF_PUT);
+    ck_assert(third.created && third.version == 3);
 }
 END_TEST
 
@@ -1409,6 +1811,7 @@ Suite *store_suite(const char *name, struct store_world *(*make)(void))
     tcase_add_test(c, first_claim_sets_windows);
     tcase_add_test(c, lanes_never_claimed_take_tasks_only);
     tcase_add_test(c, definitions);
+    tcase_add_test(c, definitions_under_conditions);
     tcase_add_test(c, tenants);
     suite_add_tcase(s, c);
     c = tcase_create("owner");
@@ -1431,6 +1834,13 @@ Suite *store_suite(const char *name, struct store_world *(*make)(void))
     tcase_add_test(c, tasks_come_and_go);
     tcase_add_test(c, task_sets_survive_any_order);
     tcase_add_test(c, tasks_are_paged);
+    tcase_add_test(c, tasks_are_submitted);
+    tcase_add_test(c, messages_are_sent_and_read_once);
+    tcase_add_test(c, messages_for_the_closed_are_left_out);
+    tcase_add_test(c, messages_are_announced);
+    tcase_add_test(c, inboxes_are_listed_and_cleared);
+    tcase_add_test(c, full_inboxes_come_in_parts);
+    tcase_add_test(c, impossible_turns_are_refused);
     tcase_add_test(c, snapshots_cut_the_history);
     tcase_add_test(c, large_bodies);
     tcase_add_test(c, full_batches);

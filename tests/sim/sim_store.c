@@ -110,6 +110,8 @@ static bool of_old_timeline(struct sim_store *s, const struct store_req *r, cons
     case STORE_TIMERS_DROP:
     case STORE_TASKS:
     case STORE_LANE_INBOX:
+    case STORE_INBOX:
+    case STORE_INBOX_DROP:
         break;
     case STORE_LANES:
     case STORE_WINDOW_EMPTY:
@@ -210,6 +212,8 @@ static enum err op_dispatch(struct sim_exec *x, struct store_req *r)
         SIM_OP(TIMERS_DROP, timers_drop)
         SIM_OP(TASKS, tasks)
         SIM_OP(LANE_INBOX, lane_inbox)
+        SIM_OP(INBOX, inbox)
+        SIM_OP(INBOX_DROP, inbox_drop)
         SIM_OP(COMMIT, commit)
         SIM_OP(LOAD, load)
         SIM_OP(START_LOOKUP, start_lookup)
@@ -296,9 +300,9 @@ static void op_execute(struct sim_op *op)
 
 static bool op_writes(enum store_op op)
 {
-    return op != STORE_LANES && op != STORE_TIMERS && op != STORE_TASKS && op != STORE_LOAD &&
-           op != STORE_START_LOOKUP && op != STORE_LIST && op != STORE_HISTORY &&
-           op != STORE_DEF_GET && op != STORE_DEF_LIST;
+    return op != STORE_LANES && op != STORE_TIMERS && op != STORE_TASKS && op != STORE_INBOX &&
+           op != STORE_LOAD && op != STORE_START_LOOKUP && op != STORE_LIST &&
+           op != STORE_HISTORY && op != STORE_DEF_GET && op != STORE_DEF_LIST;
 }
 
 static void op_free(struct sim_op *op)
@@ -363,6 +367,19 @@ static struct turn_row *copy_turn(struct arena *a, const struct turn_row *t)
     c->tasks_done = copy_array(a, t->tasks_done, sizeof(*t->tasks_done) * t->tasks_done_len);
     c->timers_new = copy_array(a, t->timers_new, sizeof(*t->timers_new) * t->timers_new_len);
     c->timers_done = copy_array(a, t->timers_done, sizeof(*t->timers_done) * t->timers_done_len);
+    c->tasks_submitted =
+        copy_array(a, t->tasks_submitted, sizeof(*t->tasks_submitted) * t->tasks_submitted_len);
+    struct str *sources = ARENA_ARRAY(a, struct str, MAX(t->inbox_done_len, 1U));
+    for (uint32_t i = 0; i < t->inbox_done_len; i++) {
+        sources[i] = copy_str(a, t->inbox_done[i]);
+    }
+    c->inbox_done = sources;
+    c->inbox_new = ARENA_ARRAY(a, struct inbox_row, MAX(t->inbox_new_len, 1U));
+    for (uint32_t i = 0; i < t->inbox_new_len; i++) {
+        c->inbox_new[i] = t->inbox_new[i];
+        c->inbox_new[i].source = copy_str(a, t->inbox_new[i].source);
+        c->inbox_new[i].payload = copy_str(a, t->inbox_new[i].payload);
+    }
     return c;
 }
 

@@ -624,6 +624,7 @@ enum err sim_op_tasks(struct sim_exec *x, struct store_tasks *q)
                     .queue = sim_out_str(x, row_text(kv_value(n), sizeof(rec), 0, rec.queue_size)),
                     .timeout_at = {rec.timeout_at},
                     .heartbeat_us = rec.heartbeat_us,
+                    .submitted = rec.submitted != 0,
                 };
             }
             len++;

@@ -79,6 +79,9 @@ enum err sim_op_load(struct sim_exec *x, struct store_load *q)
             out->rows =
                 history_out(x, &q->ids[i], out->snapshot_seq + 1, UINT32_MAX, &out->rows_len);
         }
+        if (q->inbox) {
+            sim_inbox_out(x, &q->ids[i], &q->rows[i]);
+        }
     }
     return ERR_OK;
 }
@@ -247,14 +250,19 @@ enum err sim_op_def_put(struct sim_exec *x, struct store_def_put *q)
     q->revision = revision;
     q->version = old.version;
     q->created = false;
+    bool there = n != NULL && old.deleted == 0;
+    if (!q->delete_workflow && there && str_eq(digest, q->digest)) {
+        return ERR_OK;
+    }
+    if ((q->if_version != 0 && (!there || old.version != q->if_version)) ||
+        (q->if_absent && there)) {
+        return ERR_PRECONDITION;
+    }
     if (q->delete_workflow) {
-        if (n == NULL || old.deleted != 0) {
+        if (!there) {
             return ERR_NO_WORKFLOW;
         }
         workflow_delete(s, q->tenant, q->workflow);
-        return ERR_OK;
-    }
-    if (n != NULL && str_eq(digest, q->digest) && old.deleted == 0) {
         return ERR_OK;
     }
     sim_meta_get(s, &m);
@@ -278,6 +286,21 @@ enum err sim_op_def_put(struct sim_exec *x, struct store_def_put *q)
     return ERR_OK;
 }
 
+static struct kv_node *def_version(struct sim_store *s, const struct store_def_get *q,
+                                   uint64_t *revision)
+{
+    struct sim_key k;
+    version_key(&k, q->tenant, q->workflow);
+    key_u32(&k, ~q->version);
+    struct kv_node *n = kv_get(s->kv, key_str(&k));
+    if (n == NULL) {
+        return NULL;
+    }
+    memcpy(revision, kv_value(n).p, sizeof(*revision));
+    def_key(&k, *revision);
+    return kv_get(s->kv, key_str(&k));
+}
+
 enum err sim_op_def_get(struct sim_exec *x, struct store_def_get *q)
 {
     struct sim_key k;
@@ -287,7 +310,8 @@ enum err sim_op_def_get(struct sim_exec *x, struct store_def_get *q)
         def_key(&k, revision);
         n = kv_get(x->s->kv, key_str(&k));
     } else {
-        n = def_newest(x->s, q->tenant, q->workflow, &revision);
+        n = q->version == 0 ? def_newest(x->s, q->tenant, q->workflow, &revision)
+                            : def_version(x->s, q, &revision);
     }
     if (n == NULL) {
         return ERR_NO_WORKFLOW;

@@ -12,7 +12,9 @@
     METRIC(COUNTER, test_bad, "carillon_test_answers_total{result=\"bad\"}", "Answers.") \
     METRIC(HISTOGRAM, test_wait, "carillon_test_wait_seconds", "Wait.") \
     METRIC(HISTOGRAM, test_lane, "carillon_test_lane_seconds{lane=\"1\"}", "Lane.") \
-    METRIC(SECONDS, test_busy, "carillon_test_busy_seconds_total", "Busy.")
+    METRIC(SECONDS, test_busy, "carillon_test_busy_seconds_total", "Busy.") \
+    METRIC(GAUGE, test_room, "carillon_test_room_bytes", "Room.") \
+    METRIC(GAUGE, test_crowd, "carillon_test_crowd", "Crowd.")
 TABLE(METRIC_DECLARE)
 TABLE(METRIC_DEFINE)
 
@@ -131,9 +133,68 @@ START_TEST(threads_lose_nothing)
 }
 END_TEST
 
+START_TEST(series_of_a_family)
+{
+    struct metric *a = metric_series(&metric_test_room, "cache", "a");
+    struct metric *b = metric_series(&metric_test_room, "cache", "b");
+    ck_assert_ptr_ne(a, b);
+    ck_assert_ptr_eq(metric_series(&metric_test_room, "cache", "a"), a);
+    metric_set(a, 7);
+    metric_max(b, 5);
+    metric_max(b, 3); /* a peak does not fall */
+    print();
+    check_has("# TYPE carillon_test_room_bytes gauge\n"
+              "carillon_test_room_bytes{cache=\"a\"} 7\n"
+              "carillon_test_room_bytes{cache=\"b\"} 5\n#");
+    ck_assert_ptr_null(strstr(text, "\ncarillon_test_room_bytes 0"));
+    /* One too many counts on the family, which then shows itself. */
+    struct metric *m = NULL;
+    for (int i = 0; i < METRIC_SERIES_MAX + 1; i++) {
+        char value[16];
+        (void)snprintf(value, sizeof(value), "%d", i);
+        m = metric_series(&metric_test_crowd, "n", value);
+    }
+    ck_assert_ptr_eq(m, &metric_test_crowd);
+    metric_set(m, 1);
+    print();
+    check_has("\ncarillon_test_crowd 1\ncarillon_test_crowd{n=\"0\"} 0\n");
+}
+END_TEST
+
+static void make_many(void *arg UNUSED)
+{
+    for (int i = 0; i < 1000; i++) {
+        char value[16];
+        (void)snprintf(value, sizeof(value), "t%d", i % 20);
+        metric_add(metric_series(&metric_test_room, "thread", value), 1);
+    }
+}
+
+START_TEST(series_of_many_threads)
+{
+    struct thread t[4];
+    for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+        thread_start(&t[i], "maker", make_many, NULL);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+        thread_join(&t[i]);
+    }
+    for (int i = 0; i < 20; i++) {
+        char value[16];
+        (void)snprintf(value, sizeof(value), "t%d", i);
+        ck_assert_int_eq(metric_value(metric_series(&metric_test_room, "thread", value)), 200);
+    }
+}
+END_TEST
+
 int main(void)
 {
-    const TTest *const tests[] = {text_form, histogram_bounds, histogram_text, threads_lose_nothing,
+    const TTest *const tests[] = {text_form,
+                                  histogram_bounds,
+                                  histogram_text,
+                                  threads_lose_nothing,
+                                  series_of_a_family,
+                                  series_of_many_threads,
                                   NULL};
     return suite_run("metric", tests);
 }

@@ -3,6 +3,7 @@
 
 #include "tests/unit/base/suite.h"
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "scheduler/dispatch.h"
 #include "tests/sim/world.h"
@@ -16,6 +17,7 @@ static struct dispatch *d;
 static struct storeclock store_time;
 static struct dispatch_handler handler;
 static struct rng rng;
+static size_t room; /* of every poll's answer */
 /* what happened */
 static uint32_t answers, granted, timeouts, heartbeats, hydrations, refills;
 static uint64_t granted_seq[ANSWERS_MAX];
@@ -95,6 +97,7 @@ static void boot(struct host *h)
 }
 static void setup(void)
 {
+    room = MESSAGE_SIZE_MAX;
     answers = granted = timeouts = heartbeats = hydrations = refills = 0;
     handler = (struct dispatch_handler){.timed_out = on_timed_out,
                                         .hydrate = on_hydrate,
@@ -141,6 +144,7 @@ static struct dispatch_session *hello(uint64_t instance, const struct task_token
     return dispatch_hello(d, instance, 1, STR("worker"), 100 + instance, held, n);
 }
 static struct dispatch_poll polls[8];
+static struct dispatch_poll_at places[8];
 static void ask(int i, struct dispatch_session *s, const char *queue, uint32_t capacity,
                 int64_t wait_us)
 {
@@ -148,6 +152,8 @@ static void ask(int i, struct dispatch_session *s, const char *queue, uint32_t c
     polls[i] = (struct dispatch_poll){.session = s,
                                       .capacity = capacity,
                                       .closing = wait_us == 0,
+                                      .room = &room,
+                                      .at = &places[i],
                                       .answer = on_answer};
     dispatch_poll(d, &polls[i], &q, 1, (struct mono){loop_now(loop).us + wait_us});
 }
@@ -175,6 +181,89 @@ static void forget_body(void)
     dispatch_forget(d, &t.token);
     ck_assert_uint_eq(stats().tasks, 0);
 }
+
+/* Submitted: out of the worker's hands, out of every queue, and only as long as a deadline runs. */
+static void submit_body(void)
+{
+    struct dispatch_session *s = hello(1, NULL, 0);
+    struct dispatch_task t = task(1, "q"), plain = task(2, "q");
+    t.heartbeat_us = 5 * US_PER_S;
+    dispatch_add(d, &t);
+    dispatch_add(d, &plain);
+    ask(0, s, "q", 2, 0);
+    dispatch_flush(d);
+    ck_assert_uint_eq(stats().granted, 2);
+    dispatch_submitted(d, &t.token);
+    dispatch_submitted(d, &t.token);
+    dispatch_submitted(d, &plain.token); /* no deadline: nothing to look after */
+    ck_assert_uint_eq(stats().waiting, 1);
+    ck_assert_uint_eq(stats().tasks, 1);
+    dispatch_let_go(d, &t.token); /* its worker's answer was acknowledged */
+    dispatch_give_back(d, s, &t.token);
+    ck_assert_uint_eq(stats().waiting, 1);
+    (void)hello(1, &t.token, 1); /* and it says that it holds it still */
+    ck_assert_uint_eq(stats().waiting, 1);
+    ck_assert_uint_eq(stats().granted, 0);
+    dispatch_lost(d, s, 101);
+}
+static void still_waiting_body(void)
+{
+    ck_assert_uint_eq(stats().sessions, 0);
+    ck_assert_uint_eq(stats().ready, 0); /* the session was lost: it does not go out again */
+    ck_assert_uint_eq(stats().waiting, 1);
+    ck_assert_uint_gt(heartbeats, 0);
+    struct dispatch_task t = task(1, "q");
+    dispatch_remove(d, &t.token);
+    ck_assert_uint_eq(stats().tasks, 0);
+}
+/* Known as ready, then told by the table or by the turn loop that it waits; found so by a new owner. */
+static void told_waiting_body(void)
+{
+    struct dispatch_session *s = hello(1, NULL, 0);
+    struct dispatch_task t[4];
+    for (uint64_t i = 0; i < 4; i++) {
+        t[i] = task(i + 1, "q");
+        t[i].timeout_at.us = world_wall(world).us + 60 * US_PER_S;
+    }
+    granted = 0;
+    dispatch_add(d, &t[0]);
+    dispatch_add(d, &t[1]);
+    (void)hello(2, &t[3].token, 1); /* claims what turns out to be submitted */
+    for (uint64_t i = 0; i < 4; i++) {
+        t[i].waits = true;
+        if (i % 2 == 0) {
+            dispatch_add(d, &t[i]);
+        } else {
+            dispatch_found(d, &t[i], loop_now(loop));
+        }
+    }
+    ask(0, s, "q", 9, 0);
+    dispatch_flush(d);
+    ck_assert_uint_eq(granted, 0);
+    ck_assert_uint_eq(stats().waiting, 4);
+    ck_assert_uint_eq(stats().confirming, 0);
+    dispatch_hydrated(d, &t[1].token, true, &t[1]); /* asked for before */
+    ck_assert_uint_eq(stats().ready, 0);
+    ck_assert_int_eq(dispatch_heartbeat(d, &t[2].token), ERR_OK);
+    dispatch_forget(d, &t[2].token); /* over, by token */
+    ck_assert_uint_eq(stats().waiting, 3);
+    ck_assert_uint_eq(stats().bytes, 0);
+}
+static void free_body(void)
+{
+    dispatch_free(d);
+}
+START_TEST(what_is_submitted_waits_and_goes_out_no_more)
+{
+    run(submit_body);
+    pass(DISPATCH_SESSION_GRACE_US + 6 * US_PER_S);
+    run(still_waiting_body);
+    run(told_waiting_body);
+    pass(61 * US_PER_S);
+    ck_assert_uint_eq(timeouts, 3);
+    run(free_body);
+}
+END_TEST
 
 static void fifo_body(void)
 {
@@ -417,6 +506,7 @@ int main(void)
                                   deadlines_of_attempts,
                                   a_full_memory_leaves_tasks_in_the_store,
                                   an_attempt_told_to_be_over_is_held_by_nobody,
+                                  what_is_submitted_waits_and_goes_out_no_more,
                                   a_cancelled_poll_is_never_answered};
     Suite *s = suite_create("dispatch");
     TCase *c = tcase_create("dispatch");

@@ -31,6 +31,7 @@ static const struct {
     {"CA003", ERR_INVALID, false},
     {"CA004", ERR_NO_WORKFLOW, false},
     {"CA005", ERR_NOT_FOUND, false},
+    {"CA006", ERR_PRECONDITION, false},
     {"XX000", ERR_IO, false},
     {"", ERR_IO, false},
 };
