@@ -228,6 +228,7 @@ void batch_add(struct shard *s, struct batch *b, struct entry *e, struct list *i
     c->row.tasks_done_len = out->tasks_done_len;
     c->row.tasks_submitted = task_refs(a, e, out->tasks_submitted, out->tasks_submitted_len);
     c->row.tasks_submitted_len = out->tasks_submitted_len;
+    ctx_letters(s, a, c, out);
     if (seq_prev == 0) {
         ctx_start(a, c);
     }
@@ -237,6 +238,9 @@ void batch_add(struct shard *s, struct batch *b, struct entry *e, struct list *i
     b->rows[b->len] = &c->row;
     b->len++;
     b->bytes += c->row.body.size + c->row.snapshot.size;
+    for (uint32_t i = 0; i < c->row.inbox_new_len; i++) {
+        b->bytes += c->row.inbox_new[i].payload.size;
+    }
 }
 
 /* ---- answers ---- */
@@ -282,6 +286,8 @@ static void turn_durable(struct shard *s, struct batch *b, struct turn_ctx *c)
     out->tasks_done_len = c->row.tasks_done_len;
     out->tasks_submitted = c->row.tasks_submitted;
     out->tasks_submitted_len = c->row.tasks_submitted_len;
+    out->letters = c->row.inbox_new;
+    out->letters_len = c->row.inbox_new_len;
     struct list *l;
     while ((l = list_pop_front(&c->items)) != NULL) {
         struct item *it = LIST_ENTRY(l, struct item, link);
@@ -359,7 +365,7 @@ static void turn_again(struct shard *s, struct turn_ctx *c, enum err err)
     metric_add(&metric_early, c->row.result == TURN_EARLY ? 1 : 0);
     /* A batch that was sent twice may be refused by its own first sending. */
     items_return(c, c->row.turn);
-    entry_closing(e, c->row.tasks_done, c->row.tasks_done_len);
+    entry_doubt(e, &c->row);
     if (err_class(err) == ERRC_FENCED && c->row.start != NULL) {
         /* Perhaps a failover: the definition's number may mean another one now. */
         entry_fail(s, e, ERR_UNKNOWN);
@@ -378,8 +384,9 @@ static void turn_again(struct shard *s, struct turn_ctx *c, enum err err)
     LIST_FOREACH_SAFE(l, &e->waiting)
     {
         struct item *it = LIST_ENTRY(l, struct item, link);
-        /* Nobody would repeat a deadline: it stays until it is folded, unless it cannot be stored. */
-        bool spent = it->done != NULL && it->tries > ITEM_TRIES_MAX;
+        /* Nobody would repeat a deadline or a letter: it stays until it is folded, unless it cannot be
+         * stored. */
+        bool spent = it->done != NULL && it->letter.p == NULL && it->tries > ITEM_TRIES_MAX;
         if (spent || (fatal && it->tries > 0)) {
             list_remove(l);
             item_finish(s, it, fatal ? err : ERR_RETRY);
@@ -405,6 +412,9 @@ static void turn_settle(struct shard *s, struct batch *b, struct turn_ctx *c, en
     case TURN_WINDOW:
     case TURN_DROPPED:
         turn_again(s, c, err);
+        return;
+    }
+    if (letters_again(s, c->entry)) {
         return;
     }
     if (!list_empty(&c->entry->waiting) || c->entry->yielded) {
@@ -510,8 +520,8 @@ static void batch_send(struct batch *b)
         .shard = s->c.shard,
         .incarnation = s->incarnation,
         /* A copy: the lanes held may change while the store reads it. */
-        .lanes = arena_memdup(&b->arena, s->held, s->held_len * sizeof(s->held[0])),
-        .lanes_len = s->held_len,
+        .lanes = arena_memdup(&b->arena, s->claims, s->claims_len * sizeof(s->claims[0])),
+        .lanes_len = s->claims_len,
         .turns = b->rows + from,
         .turns_len = to - from,
     };
