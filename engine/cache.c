@@ -139,6 +139,9 @@ static void entry_absent(struct shard *s, struct entry *e)
     if (first != NULL && first->type == ITEM_START && e->exists) {
         list_remove(&first->link);
         item_finish(s, first, ERR_EXISTS);
+    } else if (first != NULL && first->type == ITEM_START && first->life != s->lives) {
+        entry_fail(s, e, ERR_UNKNOWN); /* what it rests on may be undone by a failover */
+        return;
     } else if (first != NULL && first->type == ITEM_START) {
         e->x = exec_new(&first->start->ident, first->start->def);
         e->state = ENTRY_READY;
@@ -292,6 +295,7 @@ static void arm_tasks(struct shard *s, struct entry *e)
     }
     a->turn.tasks_new_len = n;
     a->report.home = s->c.loop;
+    a->report.life = s->lives;
     a->report.release = (struct loop_task){.run = arming_release, .name = "arming released"};
     list_init(&a->report.items);
     a->report.turns = &a->turn;
@@ -408,6 +412,11 @@ static void load_continue(struct load *l)
             l->at++;
             continue;
         }
+        if (l->life != s->lives) {
+            entry_load(s, e, false);
+            l->at++;
+            continue;
+        }
         if (!row->found) {
             entry_absent(s, e);
             l->at++;
@@ -461,6 +470,7 @@ void loads_start(struct shard *s)
         arena_init(&l->arena, 0);
         struct list *it;
         bool inbox = false;
+        l->life = s->lives;
         while (l->len < LOAD_IDS_MAX && (it = list_pop_front(&s->loading)) != NULL) {
             const struct entry *e = LIST_ENTRY(it, struct entry, queue);
             inbox = inbox || e->arm;

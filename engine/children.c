@@ -29,6 +29,7 @@ struct child_job {
     struct task_token token;
     bool active;
     /* while active */
+    uint32_t life; /* of the front when it became so: a failover may undo what was answered since */
     struct arena arena;
     struct item item;       /* one question or fact at a time */
     struct item_child kind; /* what sort of task it is */
@@ -109,6 +110,7 @@ static void ask(struct child_job *j, enum item_type type, const struct exec_id *
                 void (*done)(struct item *))
 {
     item_init(&j->item, type, exec, done, j);
+    j->item.life = j->life;
     j->item.fact.token = j->token;
     shard_submit(front_shard(j->front, exec), &j->item);
 }
@@ -131,6 +133,7 @@ static void abandoned(struct item *it)
 static void abandon(struct child_job *j)
 {
     item_init(&j->item, ITEM_FACT, &j->child.id, abandoned, j);
+    j->item.life = j->life;
     j->item.fact = (struct fact){.type = FACT_STOP,
                                  .cause = STR("The task that started this execution has ended.")};
     shard_submit(front_shard(j->front, &j->child.id), &j->item);
@@ -172,6 +175,7 @@ static void told(struct item *it)
 static void tell(struct child_job *j, const struct fact *fact)
 {
     item_init(&j->item, ITEM_FACT, &j->token.ref.exec, told, j);
+    j->item.life = j->life;
     j->item.fact = *fact;
     j->item.fact.token = j->token;
     j->item.fact.worker = j->front->engine->c.node;
@@ -272,6 +276,7 @@ static void asked(struct item *it)
                               .input = j->ask.input,
                               .parent = j->token,
                               .parent_waits = j->kind.sync,
+                              .life = j->life,
                               .arena = &j->arena,
                               .done = started};
     start_run(j->front, &j->start);
@@ -287,6 +292,7 @@ static void pump(struct front *f)
         struct child_job *j = LIST_ENTRY(l, struct child_job, link);
         j->active = true;
         j->ours = false;
+        j->life = f->lives;
         arena_init(&j->arena, 0);
         c->active++;
         f->requests++;

@@ -10,7 +10,7 @@
 
 LOG_MODULE("commit");
 
-static void batch_send(struct batch *b);
+static void batch_next(struct batch *b);
 
 /* ---- filling ---- */
 
@@ -21,13 +21,14 @@ static void batch_reset(struct batch *b)
     b->len = 0;
     b->bytes = 0;
     b->ranges = 0;
+    b->report.turns_len = 0;
     b->backoff_us = 0;
     list_init(&b->report.items);
 }
 
 static void retry_fired(struct loop_timer *timer)
 {
-    batch_send(CONTAINER_OF(timer, struct batch, retry));
+    batch_next(CONTAINER_OF(timer, struct batch, retry));
 }
 
 static struct batch *batch_new(struct shard *s)
@@ -479,6 +480,19 @@ static bool range_retry(struct batch *b, enum err err)
     return true;
 }
 
+/* The last range is answered. */
+static void range_settle(struct batch *b, enum err err)
+{
+    uint32_t from = b->range[b->ranges - 1].from, to = b->range[b->ranges - 1].to;
+    for (uint32_t i = from; i < to; i++) {
+        if (err != ERR_OK) {
+            b->ctx[i]->row.result = TURN_DROPPED;
+        }
+        turn_settle(b->shard, b, b->ctx[i], err);
+    }
+    b->ranges--;
+}
+
 static void commit_done(struct store_req *r)
 {
     struct store_commit *req = CONTAINER_OF(r, struct store_commit, req);
@@ -495,15 +509,9 @@ static void commit_done(struct store_req *r)
         log_warn("batch not committed", "turns=%u error=%s detail=\"%s\"", req->turns_len,
                  err_name(r->err), r->detail.text);
     }
-    uint32_t from = b->range[b->ranges - 1].from, to = b->range[b->ranges - 1].to;
-    for (uint32_t i = from; i < to; i++) {
-        if (r->err != ERR_OK) {
-            b->ctx[i]->row.result = TURN_DROPPED;
-        }
-        turn_settle(s, b, b->ctx[i], r->err);
-    }
-    if (--b->ranges > 0) {
-        batch_send(b);
+    range_settle(b, r->err);
+    if (b->ranges > 0) {
+        batch_next(b);
     } else {
         batch_finish(b);
     }
@@ -531,6 +539,35 @@ static void batch_send(struct batch *b)
     fault_hit(s->c.faults, FAULT_COMMIT_AFTER_SEND);
 }
 
+/* Sends the last range, unless the incarnation is another one by now: a failover may have undone what its
+ * starts and letters rest on, which compare-and-set of their own executions does not see. */
+static void batch_next(struct batch *b)
+{
+    if (b->report.life == b->shard->lives) {
+        batch_send(b);
+        return;
+    }
+    while (b->ranges > 0) {
+        range_settle(b, ERR_FENCED);
+    }
+    batch_finish(b);
+}
+
+void batch_void(struct shard *s)
+{
+    struct batch *b = s->open;
+    if (b == NULL || b->len == 0) {
+        return;
+    }
+    s->open = NULL;
+    s->in_flight++;
+    b->range[0].from = 0;
+    b->range[0].to = b->len;
+    b->ranges = 1;
+    range_settle(b, ERR_FENCED);
+    batch_finish(b);
+}
+
 void batches_flush(struct shard *s)
 {
     struct batch *b = s->open;
@@ -545,6 +582,6 @@ void batches_flush(struct shard *s)
     b->range[0].again = false;
     b->ranges = 1;
     b->report.turns = ARENA_ARRAY(&b->arena, struct report_turn, b->len);
-    b->report.turns_len = 0;
+    b->report.life = s->lives;
     batch_send(b);
 }

@@ -340,7 +340,7 @@ void front_report(struct front *f, struct report *r)
     }
     /* After what was asked is answered: a task is told that its child runs before it hears of its end. */
     for (uint32_t i = 0; i < r->turns_len; i++) {
-        letters_deliver(f, r->turns[i].letters, r->turns[i].letters_len);
+        letters_deliver(f, r->turns[i].letters, r->turns[i].letters_len, r->life);
         for (uint32_t k = 0; k < r->turns[i].touch_len; k++) {
             front_touch(f, &r->turns[i].touch[k]);
         }

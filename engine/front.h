@@ -112,7 +112,7 @@ struct arena *call_arena(struct call *c); /* for a store request's outputs */
 struct wall front_now(const struct front *f);
 
 /* letters.c: what executions tell each other */
-void letters_deliver(struct front *f, const struct inbox_row *rows, uint32_t len);
+void letters_deliver(struct front *f, const struct inbox_row *rows, uint32_t len, uint32_t life);
 /* The execution looks at its tables: tasks, timers or inbox rows may be new. */
 void front_touch(struct front *f, const struct exec_id *id);
 void inbox_scan(

@@ -30,27 +30,31 @@ bool item_letter(struct item *it, const struct inbox_row *row)
     return false;
 }
 
-static bool letter_waits(const struct entry *e, struct str source)
+/* Any one, where no source is given. */
+static struct item *letter_waiting(const struct entry *e, struct str source)
 {
     LIST_FOREACH(l, &e->waiting)
     {
-        const struct item *it = LIST_ENTRY(l, struct item, link);
+        struct item *it = LIST_ENTRY(l, struct item, link);
         if (it->letter.p != NULL && (source.p == NULL || str_eq(it->letter, source))) {
-            return true;
+            return it;
         }
     }
-    return false;
+    return NULL;
 }
 
 void letters_take(struct shard *s, struct entry *e, const struct exec_row *row)
 {
     for (uint32_t i = 0; i < row->inbox_len; i++) {
         const struct inbox_row *r = &row->inbox[i];
-        if (letter_waits(e, r->source)) {
-            continue; /* it came on the short way, too */
+        /* It came on the short way, too: perhaps before a failover, and says now what the row says. */
+        struct item *it = letter_waiting(e, r->source);
+        if (it == NULL) {
+            it = MEM_NEW(struct item);
+            item_init(it, ITEM_FACT, &e->id, NULL, NULL);
         }
-        struct item *it = MEM_NEW(struct item);
-        item_init(it, ITEM_FACT, &e->id, NULL, NULL);
+        list_remove(&it->link);
+        it->life = s->lives;
         if (!item_letter(it, r)) {
             log_error("inbox row of an unknown kind", "kind=%u source=%.*s", r->kind,
                       STR_ARG(r->source));
@@ -64,7 +68,7 @@ void letters_take(struct shard *s, struct entry *e, const struct exec_row *row)
 
 bool letters_again(struct shard *s, struct entry *e)
 {
-    if (!e->inbox_more || letter_waits(e, STR_NONE)) {
+    if (!e->inbox_more || letter_waiting(e, STR_NONE) != NULL) {
         return false;
     }
     e->inbox_more = false;

@@ -29,7 +29,6 @@ struct item_start {
     struct exec_ident ident;
     struct def *def; /* a reference, taken over by the shard */
     uint32_t tenant;
-    uint32_t life; /* incarnations the front had seen when it chose the definition */
     uint64_t digest;
 };
 
@@ -56,6 +55,9 @@ struct item {
     struct shard *shard;   /* where it was submitted */
     struct list link;      /* on the shard: waiting or in a turn; in a report */
     enum item_type type;
+    /* Incarnations there had been when it was decided on: a failover may have undone what it rests on
+     * (START: the definition's number; a letter: the turn that sent it). 0: it stands by itself. */
+    uint32_t life;
     struct exec_id exec;
     struct fact fact;
     struct item_start *start;
@@ -93,6 +95,7 @@ struct report {
     struct loop *home; /* the shard's loop, where "release" runs */
     struct loop_task release;
     struct list items; /* item.link; err is set */
+    uint32_t life;     /* under which it became durable */
     struct report_turn {
         struct dispatch_task *tasks_new;
         uint32_t tasks_new_len;

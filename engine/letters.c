@@ -22,7 +22,7 @@ void front_touch(struct front *f, const struct exec_id *id)
     shard_submit(front_shard(f, id), it);
 }
 
-void letters_deliver(struct front *f, const struct inbox_row *rows, uint32_t len)
+void letters_deliver(struct front *f, const struct inbox_row *rows, uint32_t len, uint32_t life)
 {
     for (uint32_t i = 0; i < len; i++) {
         const struct inbox_row *r = &rows[i];
@@ -33,6 +33,7 @@ void letters_deliver(struct front *f, const struct inbox_row *rows, uint32_t len
         }
         struct item *it = MEM_NEW(struct item);
         item_init(it, ITEM_FACT, &r->exec, own_done, f);
+        it->life = life;
         bool known = item_letter(it, r);
         ASSERT(known);
         f->requests++;

@@ -231,6 +231,11 @@ static void turn_take_facts(struct shard *s, struct entry *e, struct list *taken
         if (it->type != ITEM_START && it->type != ITEM_FACT) {
             continue;
         }
+        if (it->type == ITEM_FACT && it->life != 0 && it->life < s->lives) {
+            list_remove(l);
+            item_finish(s, it, ERR_RETRY); /* what it rests on may be undone */
+            continue;
+        }
         bytes += it->fact.payload.size;
         if (n++ == TURN_FACTS_MAX || (n > 1 && bytes > TURN_FACTS_BYTES_MAX)) {
             break;
@@ -365,7 +370,7 @@ static void item_arrived(struct shard *s, struct item *it)
         item_finish(s, it, ERR_GOING_AWAY);
         return;
     }
-    if (it->type == ITEM_START && it->start->life != s->lives) {
+    if (it->type == ITEM_START && it->life != s->lives) {
         /* Judged before the store failed over: its definition's number may mean another one now. */
         item_finish(s, it, ERR_RETRY);
         return;
@@ -441,6 +446,7 @@ void shard_incarnation(struct shard *s, const struct uuid *incarnation)
     LOOP_OWNED(s->c.loop);
     s->incarnation = *incarnation;
     s->lives++;
+    batch_void(s);
     defs_clear(s->defs);
 }
 

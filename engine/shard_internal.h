@@ -92,6 +92,7 @@ struct load {
     struct arena arena;
     struct exec_id ids[LOAD_IDS_MAX];
     uint32_t len, at;
+    uint32_t life; /* when it was sent: what it brings may be void under a later one */
     struct defs_wait wait;
     bool waiting;
 };
@@ -182,6 +183,8 @@ struct batch *batch_open(struct shard *s); /* the batch being filled; NULL: all 
 void batch_add(struct shard *s, struct batch *b, struct entry *e, struct list *items,
                uint64_t seq_prev, const struct turn_out *out);
 void batches_flush(struct shard *s);
+/* The incarnation is another one: what is decided and not sent is decided again. */
+void batch_void(struct shard *s);
 void batch_free(struct batch *b);
 struct timer_row timer_go_on(const struct shard *s, const struct entry *e, uint64_t seq);
 

@@ -288,6 +288,21 @@ START_TEST(a_parent_that_is_stopped)
 }
 END_TEST
 
+/* While its child is being started: there is none, or it is stopped. */
+START_TEST(a_parent_that_is_stopped_early)
+{
+    setup(_i, START(".sync", "", KID), TASK_KID);
+    const char *x = fixture_start(&f, "parent", "p", "{}");
+    world_run(f.world, f.world->now_us + _i * 150);
+    peer_stop(&f, x);
+    ends_as(x, EXEC_ABORTED);
+    world_run(f.world, f.world->now_us + 5 * US_PER_S);
+    ck_assert_uint_eq(count("kid", 0), count("kid", EXEC_ABORTED));
+    all_over();
+    fixture_teardown(&f);
+}
+END_TEST
+
 /* Down the whole line: parent, child, grandchild. */
 START_TEST(a_line_that_is_stopped)
 {
@@ -517,6 +532,7 @@ int main(void)
     tcase_add_loop_test(c, a_name_that_runs_already, 0, 3);
     tcase_add_loop_test(c, a_parent_out_of_time, 0, 6);
     tcase_add_loop_test(c, a_parent_that_is_stopped, 0, 3);
+    tcase_add_loop_test(c, a_parent_that_is_stopped_early, 0, 40);
     tcase_add_loop_test(c, a_line_that_is_stopped, 0, 3);
     tcase_add_loop_test(c, a_branch_that_fails, 0, 3);
     tcase_add_loop_test(c, a_child_that_is_stopped, 0, 3);
