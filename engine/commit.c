@@ -10,7 +10,7 @@
 
 LOG_MODULE("commit");
 
-static void batch_send(struct batch *b);
+static void batch_next(struct batch *b);
 
 /* ---- filling ---- */
 
@@ -22,13 +22,14 @@ static void batch_reset(struct batch *b)
     b->len = 0;
     b->bytes = 0;
     b->ranges = 0;
+    b->report.turns_len = 0;
     b->backoff_us = 0;
     list_init(&b->report.items);
 }
 
 static void retry_fired(struct loop_timer *timer)
 {
-    batch_send(CONTAINER_OF(timer, struct batch, retry));
+    batch_next(CONTAINER_OF(timer, struct batch, retry));
 }
 
 static struct batch *batch_new(struct shard *s)
@@ -229,6 +230,7 @@ void batch_add(struct shard *s, struct batch *b, struct entry *e, struct list *i
     c->row.tasks_done_len = out->tasks_done_len;
     c->row.tasks_submitted = task_refs(a, e, out->tasks_submitted, out->tasks_submitted_len);
     c->row.tasks_submitted_len = out->tasks_submitted_len;
+    ctx_letters(s, a, c, out);
     if (seq_prev == 0) {
         ctx_start(a, c);
     }
@@ -238,6 +240,9 @@ void batch_add(struct shard *s, struct batch *b, struct entry *e, struct list *i
     b->rows[b->len] = &c->row;
     b->len++;
     b->bytes += c->row.body.size + c->row.snapshot.size;
+    for (uint32_t i = 0; i < c->row.inbox_new_len; i++) {
+        b->bytes += c->row.inbox_new[i].payload.size;
+    }
 }
 
 /* ---- answers ---- */
@@ -283,6 +288,8 @@ static void turn_durable(struct shard *s, struct batch *b, struct turn_ctx *c)
     out->tasks_done_len = c->row.tasks_done_len;
     out->tasks_submitted = c->row.tasks_submitted;
     out->tasks_submitted_len = c->row.tasks_submitted_len;
+    out->letters = c->row.inbox_new;
+    out->letters_len = c->row.inbox_new_len;
     struct list *l;
     while ((l = list_pop_front(&c->items)) != NULL) {
         struct item *it = LIST_ENTRY(l, struct item, link);
@@ -360,7 +367,7 @@ static void turn_again(struct shard *s, struct turn_ctx *c, enum err err)
     metric_add(&metric_early, c->row.result == TURN_EARLY ? 1 : 0);
     /* A batch that was sent twice may be refused by its own first sending. */
     items_return(c, c->row.turn);
-    entry_closing(e, c->row.tasks_done, c->row.tasks_done_len);
+    entry_doubt(e, &c->row);
     if (err_class(err) == ERRC_FENCED && c->row.start != NULL) {
         /* Perhaps a failover: the definition's number may mean another one now. */
         entry_fail(s, e, ERR_UNKNOWN);
@@ -379,8 +386,9 @@ static void turn_again(struct shard *s, struct turn_ctx *c, enum err err)
     LIST_FOREACH_SAFE(l, &e->waiting)
     {
         struct item *it = LIST_ENTRY(l, struct item, link);
-        /* Nobody would repeat a deadline: it stays until it is folded, unless it cannot be stored. */
-        bool spent = it->done != NULL && it->tries > ITEM_TRIES_MAX;
+        /* Nobody would repeat a deadline or a letter: it stays until it is folded, unless it cannot be
+         * stored. */
+        bool spent = it->done != NULL && it->letter.p == NULL && it->tries > ITEM_TRIES_MAX;
         if (spent || (fatal && it->tries > 0)) {
             list_remove(l);
             item_finish(s, it, fatal ? err : ERR_RETRY);
@@ -406,6 +414,9 @@ static void turn_settle(struct shard *s, struct batch *b, struct turn_ctx *c, en
     case TURN_WINDOW:
     case TURN_DROPPED:
         turn_again(s, c, err);
+        return;
+    }
+    if (letters_again(s, c->entry)) {
         return;
     }
     if (!list_empty(&c->entry->waiting) || c->entry->yielded) {
@@ -470,6 +481,19 @@ static bool range_retry(struct batch *b, enum err err)
     return true;
 }
 
+/* The last range is answered. */
+static void range_settle(struct batch *b, enum err err)
+{
+    uint32_t from = b->range[b->ranges - 1].from, to = b->range[b->ranges - 1].to;
+    for (uint32_t i = from; i < to; i++) {
+        if (err != ERR_OK) {
+            b->ctx[i]->row.result = TURN_DROPPED;
+        }
+        turn_settle(b->shard, b, b->ctx[i], err);
+    }
+    b->ranges--;
+}
+
 static void commit_done(struct store_req *r)
 {
     struct store_commit *req = CONTAINER_OF(r, struct store_commit, req);
@@ -486,15 +510,9 @@ static void commit_done(struct store_req *r)
         log_warn("batch not committed", "turns=%u error=%s detail=\"%s\"", req->turns_len,
                  err_name(r->err), r->detail.text);
     }
-    uint32_t from = b->range[b->ranges - 1].from, to = b->range[b->ranges - 1].to;
-    for (uint32_t i = from; i < to; i++) {
-        if (r->err != ERR_OK) {
-            b->ctx[i]->row.result = TURN_DROPPED;
-        }
-        turn_settle(s, b, b->ctx[i], r->err);
-    }
-    if (--b->ranges > 0) {
-        batch_send(b);
+    range_settle(b, r->err);
+    if (b->ranges > 0) {
+        batch_next(b);
     } else {
         batch_finish(b);
     }
@@ -511,8 +529,8 @@ static void batch_send(struct batch *b)
         .shard = s->c.shard,
         .incarnation = s->incarnation,
         /* A copy: the lanes held may change while the store reads it. */
-        .lanes = arena_memdup(&b->arena, s->held, s->held_len * sizeof(s->held[0])),
-        .lanes_len = s->held_len,
+        .lanes = arena_memdup(&b->arena, s->claims, s->claims_len * sizeof(s->claims[0])),
+        .lanes_len = s->claims_len,
         .turns = b->rows + from,
         .turns_len = to - from,
     };
@@ -520,6 +538,35 @@ static void batch_send(struct batch *b)
     trace("commit", to - from, s->in_flight);
     store_submit(s->c.store, &b->commit.req);
     fault_hit(s->c.faults, FAULT_COMMIT_AFTER_SUBMIT);
+}
+
+/* Sends the last range, unless the incarnation is another one by now: a failover may have undone what its
+ * starts and letters rest on, which compare-and-set of their own executions does not see. */
+static void batch_next(struct batch *b)
+{
+    if (b->report.life == b->shard->lives) {
+        batch_send(b);
+        return;
+    }
+    while (b->ranges > 0) {
+        range_settle(b, ERR_FENCED);
+    }
+    batch_finish(b);
+}
+
+void batch_void(struct shard *s)
+{
+    struct batch *b = s->open;
+    if (b == NULL || b->len == 0) {
+        return;
+    }
+    s->open = NULL;
+    s->in_flight++;
+    b->range[0].from = 0;
+    b->range[0].to = b->len;
+    b->ranges = 1;
+    range_settle(b, ERR_FENCED);
+    batch_finish(b);
 }
 
 void batches_flush(struct shard *s)
@@ -536,6 +583,6 @@ void batches_flush(struct shard *s)
     b->range[0].again = false;
     b->ranges = 1;
     b->report.turns = ARENA_ARRAY(&b->arena, struct report_turn, b->len);
-    b->report.turns_len = 0;
+    b->report.life = s->lives;
     batch_send(b);
 }

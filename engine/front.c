@@ -425,6 +425,15 @@ void front_flush_later(struct front *f)
     }
 }
 
+/* A task that is open: to the workers, or to the engine itself. */
+void task_arrived(struct front *f, const struct dispatch_task *t)
+{
+    dispatch_add(f->dispatch, t);
+    if (task_is_own(t)) {
+        children_add(f, &t->token);
+    }
+}
+
 void front_report(struct front *f, struct report *r)
 {
     LOOP_OWNED(f->loop);
@@ -432,6 +441,7 @@ void front_report(struct front *f, struct report *r)
         const struct report_turn *t = &r->turns[i];
         for (uint32_t k = 0; k < t->tasks_done_len; k++) {
             dispatch_remove(f->dispatch, &t->tasks_done[k]);
+            children_remove(f, &t->tasks_done[k]);
         }
         for (uint32_t k = 0; k < t->tasks_submitted_len; k++) {
             dispatch_submitted(f->dispatch, &t->tasks_submitted[k]);
@@ -440,7 +450,7 @@ void front_report(struct front *f, struct report *r)
             /* Of a lane lost meanwhile: its owner hands them out. Not gained yet: the scan that
              * follows finds them. */
             if (lanes_of(&f->lanes, &t->tasks_new[k].token.ref.exec)->held) {
-                dispatch_add(f->dispatch, &t->tasks_new[k]);
+                task_arrived(f, &t->tasks_new[k]);
             }
         }
     }
@@ -448,6 +458,13 @@ void front_report(struct front *f, struct report *r)
     while ((l = list_pop_front(&r->items)) != NULL) {
         struct item *it = LIST_ENTRY(l, struct item, link);
         it->done(it);
+    }
+    /* After what was asked is answered: a task is told that its child runs before it hears of its end. */
+    for (uint32_t i = 0; i < r->turns_len; i++) {
+        letters_deliver(f, r->turns[i].letters, r->turns[i].letters_len, r->life);
+        for (uint32_t k = 0; k < r->turns[i].touch_len; k++) {
+            front_touch(f, &r->turns[i].touch[k]);
+        }
     }
     dispatch_flush(f->dispatch);
     loop_post(r->home, &r->release);
@@ -477,6 +494,7 @@ void front_init(struct front *f, struct engine *e)
     storeclock_init(&f->clock);
     f->defs = defs_new(c->front, c->store, c->definitions, c->definition_us);
     front_dispatch_init(f);
+    children_init(f);
     f->dispatch = dispatch_new(&(struct dispatch_config){.loop = c->front,
                                                          .clock = &f->clock,
                                                          .faults = c->faults,
@@ -495,6 +513,7 @@ void front_stop(struct front *f)
 {
     LOOP_OWNED(f->loop);
     f->going_away = true;
+    children_stop(f);
     polls_answer_all(f);
 }
 
@@ -515,6 +534,7 @@ void front_fini(struct front *f)
         conn_free(f, c);
     }
     map_fini(&f->conns);
+    children_fini(f);
     tenants_fini(f);
     dispatch_free(f->dispatch);
     mem_free(f->granted);

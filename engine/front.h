@@ -90,6 +90,14 @@ struct front {
     struct granted *granted; /* where answers to polls are put together: worker_api.c */
     uint32_t recoveries;
     uint32_t lives; /* incarnations so far; shards count the same news before */
+    struct children {
+        struct map jobs;     /* child executions to be started, by token */
+        struct list pending; /* child_job.link */
+        struct list later;   /* likewise: when "again" fires */
+        struct loop_timer again;
+        uint32_t active;
+        bool overflow; /* some were left in the store */
+    } children;        /* children.c */
 };
 
 /* front.c */
@@ -97,6 +105,12 @@ void front_init(struct front *f, struct engine *e);
 void front_fini(struct front *f);
 enum err front_listen(struct front *f, struct err_detail *d);
 void front_report(struct front *f, struct report *r);
+/* One of the engine's own: it does it itself. */
+static inline bool task_is_own(const struct dispatch_task *t)
+{
+    return t->queue.size > 0 && t->queue.p[0] == QUEUE_OWN_MARK;
+}
+void task_arrived(struct front *f, const struct dispatch_task *t);
 void front_stop(struct front *f); /* answers what waits; going-away to what comes */
 bool front_idle(const struct front *f);
 struct shard *front_shard(struct front *f, const struct exec_id *id);
@@ -134,6 +148,21 @@ struct tenant_ask {
     struct arena arena;
 };
 void tenant_ask(struct front *f, struct tenant_ask *ask);
+
+/* letters.c: what executions tell each other */
+void letters_deliver(struct front *f, const struct inbox_row *rows, uint32_t len, uint32_t life);
+/* The execution looks at its tables: tasks, timers or inbox rows may be new. */
+void front_touch(struct front *f, const struct exec_id *id);
+void inbox_scan(
+    struct front *f); /* touches those of the held lanes that have been told something */
+
+/* children.c: the engine is the worker of tasks that start executions */
+void children_init(struct front *f);
+void children_add(struct front *f, const struct task_token *t);
+void children_remove(struct front *f, const struct task_token *t); /* closed; nonce ignored */
+void children_clear_lane(struct front *f, const struct lane *lane);
+void children_stop(struct front *f); /* starts no more */
+void children_fini(struct front *f);
 
 /* Handlers of one message each. */
 void api_hello(struct call *c);

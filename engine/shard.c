@@ -40,6 +40,9 @@ static void timer_finish(struct shard *s, const struct item *it, enum err e)
 void item_finish(struct shard *s, struct item *it, enum err e)
 {
     it->err = e;
+    if (it->letter.p != NULL) {
+        letter_finish(s, it, e);
+    }
     if (it->start != NULL) {
         def_unref(it->start->def);
         it->start->def = NULL;
@@ -85,6 +88,8 @@ static void view_fill(struct entry *e, struct item *it)
                                   .closed_at = e->closed_at,
                                   .event_count = exec_event_count(e->x),
                                   .revision = ident->def_revision};
+    bool waits;
+    (void)exec_parent(e->x, &it->view.parent, &waits);
 }
 
 bool task_waits(const struct core_task *t)
@@ -109,6 +114,7 @@ static void task_input_answer(struct shard *s, struct entry *e, struct item *it)
                                        .timeout_at = t.timeout_at,
                                        .heartbeat_us = t.heartbeat_us,
                                        .waits = task_waits(&t)};
+    it->child = (struct item_child){t.sync, t.wait_for_token, t.submitted};
     if (it->type == ITEM_TASK_INPUT) {
         it->input.workflow = str_dup(a, ident->workflow);
         it->input.execution_name = str_dup(a, ident->name);
@@ -225,13 +231,20 @@ static enum fact_result offer(struct shard *s, const struct entry *e, const stru
 static void turn_take_facts(struct shard *s, struct entry *e, struct list *taken)
 {
     uint32_t n = 0;
+    size_t bytes = 0;
     LIST_FOREACH_SAFE(l, &e->waiting)
     {
         struct item *it = LIST_ENTRY(l, struct item, link);
         if (it->type != ITEM_START && it->type != ITEM_FACT) {
             continue;
         }
-        if (n++ == TURN_FACTS_MAX) {
+        if (it->type == ITEM_FACT && it->life != 0 && it->life < s->lives) {
+            list_remove(l);
+            item_finish(s, it, ERR_RETRY); /* what it rests on may be undone */
+            continue;
+        }
+        bytes += it->fact.payload.size;
+        if (n++ == TURN_FACTS_MAX || (n > 1 && bytes > TURN_FACTS_BYTES_MAX)) {
             break;
         }
         fault_hit(s->c.faults, FAULT_COMPLETE_BEFORE_FOLD);
@@ -246,7 +259,8 @@ static void turn_take_facts(struct shard *s, struct entry *e, struct list *taken
         } else {
             metric_add(&metric_stale, r == FACT_STALE ? 1 : 0);
             it->detail = str_dup(&it->arena, str_of(detail.text));
-            item_finish(s, it, fact_error(r));
+            bool useless = r == FACT_INVALID && it->letter.p != NULL;
+            item_finish(s, it, useless ? ERR_MALFORMED : fact_error(r));
         }
     }
 }
@@ -279,6 +293,8 @@ static void turn_nothing(struct shard *s, struct entry *e)
 {
     if (exec_seq(e->x) == 0) {
         entry_fail(s, e, ERR_NO_EXECUTION);
+    } else if (letters_again(s, e)) {
+        return;
     } else if (!list_empty(&e->waiting)) {
         entry_dirty(s, e);
     } else {
@@ -361,7 +377,7 @@ static void item_arrived(struct shard *s, struct item *it)
         item_finish(s, it, ERR_GOING_AWAY);
         return;
     }
-    if (it->type == ITEM_START && it->start->life != s->lives) {
+    if (it->type == ITEM_START && it->life != s->lives) {
         /* Judged before the store failed over: its definition's number may mean another one now. */
         item_finish(s, it, ERR_RETRY);
         return;
@@ -437,6 +453,7 @@ void shard_incarnation(struct shard *s, const struct uuid *incarnation)
     LOOP_OWNED(s->c.loop);
     s->incarnation = *incarnation;
     s->lives++;
+    batch_void(s);
     defs_clear(s->defs);
 }
 
@@ -463,16 +480,39 @@ static void cache_reread(struct shard *s, const struct lane_row *rows, uint32_t 
     shard_pump(s);
 }
 
+static void claims_drop(struct shard *s, uint16_t lane)
+{
+    for (uint32_t i = 0; i < s->claims_len; i++) {
+        if (s->claims[i].lane == lane) {
+            s->claims[i] = s->claims[--s->claims_len];
+            return;
+        }
+    }
+}
+
+static void claims_set(struct shard *s, const struct lane_row *l)
+{
+    claims_drop(s, l->lane);
+    s->claims[s->claims_len++] =
+        (struct lane_ref){l->shard, l->lane, l->slot_lo, l->slot_hi, l->fence};
+}
+
 void shard_lanes(struct shard *s, const struct lane_row *rows, uint32_t len, bool held)
 {
     LOOP_OWNED(s->c.loop);
+    bool gained = false;
     for (uint32_t i = 0; i < len; i++) {
-        if (held || !s->lanes.lane[rows[i].lane].held) {
+        bool own = rows[i].lane % s->c.numbers == s->c.number;
+        if (held) {
+            claims_set(s, &rows[i]);
+        }
+        if (own && (held || !s->lanes.lane[rows[i].lane].held)) {
             lanes_set(&s->lanes, &rows[i], held);
+            gained = gained || held;
         }
     }
     held_refresh(s);
-    if (held && len > 0) {
+    if (gained) {
         cache_reread(s, rows, len);
         timerq_rescan(s->timerq);
     }
@@ -483,10 +523,12 @@ void shard_lost(struct shard *s, const uint16_t *lanes, uint32_t len)
     LOOP_OWNED(s->c.loop);
     for (uint32_t i = 0; i < len; i++) {
         lanes_lose(&s->lanes, lanes[i]);
+        claims_drop(s, lanes[i]);
     }
     held_refresh(s);
     timerq_rescan(s->timerq);
     timers_drop_forget(s);
+    rubbish_forget(s);
     /* What is cached of them may be overtaken by the new owner at any moment, or be void after a
      * failover: what waits is judged by what the store has. */
     LIST_FOREACH_SAFE(it, &s->entries.order)
@@ -552,7 +594,7 @@ static void delay_fired(struct loop_timer *timer)
 
 struct shard *shard_new(const struct shard_config *config)
 {
-    PRE(config->batches > 0 && config->chunk > 0);
+    PRE(config->batches > 0 && config->chunk > 0 && config->number < config->numbers);
     struct shard *s = MEM_NEW(struct shard);
     s->c = *config;
     rng_seed(&s->rng, config->seed);
@@ -599,8 +641,8 @@ bool shard_idle(const struct shard *s)
 {
     return s->stopping && s->in_flight == 0 && s->loads == 0 && s->reports == 0 && !s->pumping &&
            list_empty(&s->dirty) && list_empty(&s->loading) && list_empty(&s->delayed) &&
-           (s->open == NULL || s->open->len == 0) && !s->dropping && timerq_idle(s->timerq) &&
-           defs_idle(s->defs);
+           (s->open == NULL || s->open->len == 0) && !s->dropping && !s->clearing &&
+           timerq_idle(s->timerq) && defs_idle(s->defs);
 }
 
 void shard_free(struct shard *s)
@@ -611,6 +653,7 @@ void shard_free(struct shard *s)
     PRE(shard_idle(s));
     loop_timer_stop(&s->delay);
     loop_timer_stop(&s->watch_timer);
+    rubbish_fini(s);
     LIST_FOREACH_SAFE(it, &s->entries.order)
     {
         entry_drop(s, MAP_ORDER_ENTRY(it, struct entry, node));

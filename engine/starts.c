@@ -107,11 +107,11 @@ static void begin(struct start *s, struct def *def, uint64_t revision)
                                             .started_at = now,
                                             .def_revision = revision},
                                   .def = def_ref(def),
-                                  .life = f->lives,
                                   .tenant = s->tenant,
                                   .digest = s->digest};
     item_init(&s->item, ITEM_START, &s->what.ident.id, item_done, s);
     s->item.start = &s->what;
+    s->item.life = s->life != 0 ? s->life : f->lives;
     s->item.fact = (struct fact){.type = FACT_START,
                                  .payload = s->input,
                                  .parent = s->parent,

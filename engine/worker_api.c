@@ -499,7 +499,12 @@ static void recover_done(struct store_req *req)
                                   .timeout_at = row->timeout_at,
                                   .heartbeat_us = row->heartbeat_us,
                                   .waits = row->submitted};
+        bool own = task_is_own(&d);
+        d.waits = d.waits || own;
         dispatch_found(f->dispatch, &d, r->confirm_until);
+        if (own && !row->submitted) {
+            children_add(f, &row->token);
+        }
     }
     dispatch_flush(f->dispatch);
     if (t->rows_len < RECOVER_PAGE) {

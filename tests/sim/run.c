@@ -97,7 +97,7 @@ static bool everything_ended(const struct run *r)
 {
     uint64_t started, ended;
     check_counts(r->checkers, &started, &ended);
-    return started == ended && clients_idle(r);
+    return started == ended && clients_idle(r) && !tables_messages(r);
 }
 
 /* Nothing is left under way but long polls: then an orderly stop must leave nothing at all. */

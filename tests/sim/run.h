@@ -17,7 +17,9 @@ enum {
     ORDERS_MAX = 600,
     CLIENTS_MAX = 4,
     WORKERS_MAX = 4,
-    WORKFLOWS = 8,
+    WORKFLOWS = 13, /* defined */
+    STARTABLE = 12, /* of them started by clients; the last one is a child */
+    CALLBACKS_MAX = 256,
     HELD_MAX = 32, /* more than any capacity drawn */
     LOAD_S = 75,   /* of virtual time: three boundaries of 20 s windows at least */
     HEAL_S = 150,  /* stated bound: everything that was started has ended after it */
@@ -64,6 +66,16 @@ struct order {
     bool stop_sent;
     struct exec_id id;
     char name[24], pay[40], id_text[EXEC_ID_TEXT + 1];
+    uint32_t children, children_ok; /* in the tables, at the end */
+    bool succeeded;                 /* likewise */
+};
+
+/* A token that somebody will answer: the workers know of it, whoever lives. */
+struct callback {
+    struct task_token token;
+    int64_t due_us;
+    bool fails, sent;
+    char output[160];
 };
 
 struct run;
@@ -122,6 +134,8 @@ struct run {
     uint32_t definitions; /* put so far */
     struct order orders[ORDERS_MAX];
     uint32_t orders_len;
+    struct callback callbacks[CALLBACKS_MAX];
+    uint32_t callbacks_len;
     uint64_t hits[SWARM_KINDS], faults_done, operations, definite_failures;
     int64_t last_cut_us; /* no message older than this is under way */
     uint64_t windows_crossed;
@@ -159,11 +173,19 @@ void workflow_rules(struct checkers *c);
 void order_payload(const struct order *o, uint32_t steps, char *out, size_t size);
 /* How it must end when nobody stops it. */
 unsigned order_end(const struct order *o, uint32_t *steps, const char **error);
-/* A time-out is a legal end of a workflow that has one: the work may have been late. */
-bool order_may_time_out(const struct order *o, struct str error);
-struct order *order_find(struct run *r, struct str name);
+/* Ends that are legal, too: the work of a workflow with a time-out may have been late; a failover may have
+ * taken the definition of the children. */
+bool order_excused(struct run *r, const struct order *o, struct str error);
+/* The order behind a task or execution: by its name, of a child by its input. */
+struct order *order_find(struct run *r, struct str workflow, struct str name, struct str input);
+/* Of a child: it fails. */
+bool order_child_fails(const struct order *o);
+/* How many children it has when all goes well. */
+uint32_t order_children(const struct order *o);
+bool order_calls(const struct order *o);
 
 /* tables.c: reads the tables at the end. */
 void tables_check(struct run *r);
+bool tables_messages(const struct run *r); /* is an execution told something and has not read it? */
 
 #endif

@@ -47,7 +47,7 @@ struct fixture {
     uint32_t beats, beat_code; /* answers to heartbeats; the first code of the last one */
     char execution[64][EXEC_ID_TEXT + 1];
     struct wall task_at[256]; /* true time at which each task came */
-    char output[512];
+    char output[2048];
     uint32_t deleted, pages;                              /* answers to DEF_DELETE, HISTORY */
     uint32_t lists, listed;                               /* answers to LIST, rows of the last */
     uint32_t described;                                   /* answers to DESCRIBE */
