@@ -21,6 +21,8 @@ struct peer {
     struct net_dial_handler handler;
     bool up, greeted;
     uint64_t next_id;
+    struct loop_task begin;
+    struct loop_timer beat;
     char queue[64];
     uint32_t capacity;
 };
@@ -50,7 +52,9 @@ struct fixture {
     char output[512];
     uint32_t deleted, pages;                              /* answers to DEF_DELETE, HISTORY */
     uint32_t page_len, page_last, page_ids[MSG_ROWS_MAX]; /* the page that came last */
-    bool hold;                                            /* do not complete tasks */
+    /* Do not complete tasks. What is held is named in heartbeats, but for what has a heartbeat of its
+     * own, unless "silent". */
+    bool hold, silent;
     struct msg_task held[64];
     uint32_t held_len;
     char held_input[64][256]; /* their inputs, cut */
