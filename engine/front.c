@@ -499,6 +499,7 @@ void front_init(struct front *f, struct engine *e)
                                                          .clock = &f->clock,
                                                          .faults = c->faults,
                                                          .handler = &f->dispatch_handler,
+                                                         .lease_us = 2 * c->heartbeat_us,
                                                          .task_room = MSG_TASK_OVERHEAD});
     f->handler = (struct net_handler){.request = request_arrived, .closed = conn_closed};
 }

@@ -271,11 +271,18 @@ static void heartbeat_decided(struct heartbeat *h)
 static void pulse_done(struct item *it)
 {
     struct pulse *p = CONTAINER_OF(it, struct pulse, item);
-    struct front *f = p->heartbeat->call->frame->front;
-    if (it->err == ERR_OK && it->input.waits && lanes_of(&f->lanes, &it->exec)->held) {
+    struct call *c = p->heartbeat->call;
+    struct front *f = c->frame->front;
+    struct dispatch_session *s = c->frame->conn->session;
+    bool ours = lanes_of(&f->lanes, &it->exec)->held;
+    if (it->err == ERR_OK && it->input.waits && ours) {
         /* It waits for its outcome; perhaps its deadlines are looked after from now on. */
         dispatch_add(f->dispatch, &it->input);
-        (void)dispatch_heartbeat(f->dispatch, &it->fact.token);
+        (void)dispatch_heartbeat(f->dispatch, s, &it->fact.token);
+    } else if (it->err == ERR_OK && ours && s != NULL) {
+        dispatch_hold(f->dispatch, s, &it->input);
+    } else if (attempt_over(it->err) && it->err != ERR_OK) {
+        dispatch_let_go(f->dispatch, &it->fact.token);
     }
     p->heartbeat->codes[p->index] = outcome_code(it->err);
     item_fini(it);
@@ -319,7 +326,8 @@ void api_heartbeat(struct call *c)
         const struct task_token *t = &in->tokens[i];
         bool ours = exec_id_tenant(&t->ref.exec) == c->frame->conn->tenant &&
                     exec_id_shard(&t->ref.exec) == f->lanes.shard;
-        h->codes[i] = ours ? (uint32_t)dispatch_heartbeat(f->dispatch, t) : (uint32_t)ERR_STALE;
+        h->codes[i] = ours ? (uint32_t)dispatch_heartbeat(f->dispatch, c->frame->conn->session, t)
+                           : (uint32_t)ERR_STALE;
         if (!ours || h->codes[i] == ERR_OK) {
             continue;
         }

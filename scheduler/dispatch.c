@@ -114,13 +114,19 @@ void dispatch_timer_set(struct dispatch *d)
     if (n != NULL) {
         due = MIN(due, n->key);
     }
+    if (!list_empty(&d->leases)) {
+        const struct dtask *t = LIST_ENTRY(d->leases.next, const struct dtask, lease);
+        due = MIN(due, MAX(t->lease_until.us, d->lease_grace.us));
+    }
     if (!list_empty(&d->confirming)) {
         due = MIN(due, d->confirm_until.us);
     }
+    /* Most deadlines go before their time: a timer that fires too early costs less than moving it. */
     if (due == INT64_MAX) {
         loop_timer_stop(&d->timer);
-    } else {
-        loop_timer_start(d->c.loop, &d->timer, (struct mono){due});
+    } else if (!d->timer.armed || due < d->timer_due.us) {
+        d->timer_due.us = due;
+        loop_timer_start(d->c.loop, &d->timer, d->timer_due);
     }
 }
 
@@ -165,7 +171,9 @@ void dtask_unlink(struct dispatch *d, struct dtask *t)
         break;
     case DTASK_GRANTED:
         d->granted--;
+        t->session->held_len--;
         t->session = NULL;
+        list_remove(&t->lease);
         break;
     case DTASK_WAITING:
         d->waiting--;
@@ -193,7 +201,9 @@ void dtask_grant(struct dispatch *d, struct dtask *t, struct dispatch_session *s
     t->state = DTASK_GRANTED;
     t->session = s;
     d->granted++;
+    s->held_len++;
     list_push_back(&s->held, &t->link);
+    dispatch_lease_renew(d, t);
     dtask_heartbeat_restart(d, t);
 }
 
@@ -207,7 +217,6 @@ static void drop_texts(struct dispatch *d, struct dtask *t)
     t->blob_size = 0;
     t->t.has_input = false;
     t->t.workflow = t->t.execution_name = t->t.state = t->t.input = STR_NONE;
-    t->t.queue = t->queue->name;
 }
 
 static void make_waiting(struct dispatch *d, struct dtask *t)
@@ -235,8 +244,7 @@ static void free_task(struct dispatch *d, struct dtask *t)
 /* Texts move into one block owned by the task. */
 static void own_texts(struct dispatch *d, struct dtask *t)
 {
-    struct str *texts[] = {&t->t.queue, &t->t.workflow, &t->t.execution_name, &t->t.state,
-                           &t->t.input};
+    struct str *texts[] = {&t->t.workflow, &t->t.execution_name, &t->t.state, &t->t.input};
     size_t size = 1;
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         size += texts[i]->size;
@@ -261,8 +269,10 @@ static struct dtask *task_new(struct dispatch *d, const struct dispatch_task *in
     struct dtask *t = MEM_NEW(struct dtask);
     t->t = *in;
     list_init(&t->link);
+    list_init(&t->lease);
     list_init(&t->borrowed);
     t->queue = queue_get(d, in->tenant, in->queue);
+    t->t.queue = t->queue->name;
     t->queue->tasks_len++;
     map_insert(&d->tasks, &t->node, dispatch_token_hash(&in->token));
     return t;
@@ -367,6 +377,25 @@ void dispatch_found(struct dispatch *d, const struct dispatch_task *in, struct m
     deadline_set(d, t);
 }
 
+void dispatch_hold(struct dispatch *d, struct dispatch_session *s, const struct dispatch_task *in)
+{
+    LOOP_OWNED(d->c.loop);
+    struct held_claim *c = held_claim_find(d, &in->token);
+    if (c != NULL) {
+        held_claim_drop(d, c);
+    }
+    if (task_at(d, &in->token) != NULL || in->tenant != s->tenant ||
+        s->held_len >= DISPATCH_HELD_MAX) {
+        (void)dispatch_heartbeat(d, s, &in->token);
+        return;
+    }
+    struct dtask *t = task_new(d, in);
+    drop_texts(d, t);
+    dtask_grant(d, t, s);
+    deadline_set(d, t);
+    dispatch_timer_set(d);
+}
+
 void dispatch_remove(struct dispatch *d, const struct task_token *token)
 {
     LOOP_OWNED(d->c.loop);
@@ -416,6 +445,9 @@ void dispatch_hydrated(struct dispatch *d, const struct task_token *token, bool 
         free_task(d, t);
         return;
     }
+    if (t->state == DTASK_GRANTED) {
+        return; /* its worker has it, after all */
+    }
     t->t.workflow = filled->workflow;
     t->t.execution_name = filled->execution_name;
     t->t.state = filled->state;
@@ -441,6 +473,14 @@ void dispatch_deadline_again(struct dispatch *d, const struct task_token *token)
 
 /* ---- polls ---- */
 
+/* Looked at in the next flush, and answered if there is something to say. */
+static void answer_soon(struct dispatch *d, struct dispatch_poll *p)
+{
+    if (!list_linked(&p->answered)) {
+        list_push_back(&d->answered, &p->answered);
+    }
+}
+
 static void poll_unlink(struct dispatch *d, struct dispatch_poll *p)
 {
     for (uint32_t i = 0; i < p->at_len; i++) {
@@ -465,6 +505,7 @@ void dispatch_poll(struct dispatch *d, struct dispatch_poll *p, const struct str
     p->capacity = MIN(p->capacity, (uint32_t)POLL_TASKS_MAX);
     list_init(&p->answered);
     d->polls++;
+    dispatch_heard(d, p->session);
     for (uint32_t i = 0; i < queues_len; i++) {
         struct dispatch_queue *q = queue_get(d, p->session->tenant, queues[i]);
         p->at[p->at_len].poll = p;
@@ -474,7 +515,18 @@ void dispatch_poll(struct dispatch *d, struct dispatch_poll *p, const struct str
         p->at_len++;
     }
     heap_insert(&d->poll_deadlines, &p->deadline, until.us);
-    list_push_back(&d->answered, &p->answered); /* looked at in the next flush */
+    answer_soon(d, p);
+}
+
+void dispatch_polls_look(struct dispatch *d, const struct dispatch_session *s)
+{
+    for (size_t i = 0; i < d->poll_deadlines.len; i++) {
+        struct dispatch_poll *p =
+            CONTAINER_OF(d->poll_deadlines.v[i], struct dispatch_poll, deadline);
+        if (p->session == s) {
+            answer_soon(d, p);
+        }
+    }
 }
 
 void dispatch_poll_cancel(struct dispatch *d, struct dispatch_poll *p)
@@ -498,20 +550,13 @@ void dispatch_poll_cancel(struct dispatch *d, struct dispatch_poll *p)
 
 /* ---- matching ---- */
 
-static void answer_soon(struct dispatch *d, struct dispatch_poll *p)
-{
-    if (!list_linked(&p->answered)) {
-        list_push_back(&d->answered, &p->answered);
-    }
-}
-
-/* False: there is no room for it in the answer, which thereby has all that it is to have. */
+/* False: there is no room for it in the answer or with the worker: that was all. */
 static bool grant(struct dispatch *d, struct dispatch_poll *p, struct dtask *t)
 {
     size_t size = d->c.task_room + t->t.queue.size + t->t.workflow.size + t->t.execution_name.size +
                   t->t.state.size + t->t.input.size;
     answer_soon(d, p);
-    if (size > *p->room) {
+    if (size > *p->room || p->session->held_len >= DISPATCH_HELD_MAX) {
         p->closing = true;
         return false;
     }
@@ -565,7 +610,7 @@ static struct dtask *queue_head(const struct dispatch_queue *q)
 /* Fills the poll from its queues, one task from each in turn. */
 static void poll_fill(struct dispatch *d, struct dispatch_poll *p)
 {
-    uint32_t empty = 0;
+    uint32_t empty = p->session->silent ? p->at_len : 0;
     while (p->granted_len < p->capacity && empty < p->at_len) {
         struct dispatch_queue *q = p->at[p->next].queue;
         p->next = (p->next + 1) % p->at_len;
@@ -715,12 +760,18 @@ static void expire_tasks(struct dispatch *d)
     }
 }
 
+enum { LATE_US = 1 * US_PER_S };
+
 static void timer_fired(struct loop_timer *timer)
 {
     struct dispatch *d = CONTAINER_OF(timer, struct dispatch, timer);
     struct mono now = loop_now(d->c.loop);
+    if (now.us - d->timer_due.us > LATE_US) {
+        d->lease_grace.us = now.us + d->c.lease_us; /* who was silent? Perhaps we were deaf */
+    }
     expire_confirming(d, now);
     expire_sessions(d, now);
+    dispatch_leases_expire(d, now);
     expire_tasks(d);
     dispatch_flush(d);
     expire_polls(d, now);
@@ -743,6 +794,7 @@ struct dispatch *dispatch_new(const struct dispatch_config *config)
     heap_init(&d->deadlines);
     heap_init(&d->poll_deadlines);
     heap_init(&d->lost);
+    list_init(&d->leases);
     list_init(&d->confirming);
     list_init(&d->borrowed);
     list_init(&d->answered);

@@ -11,9 +11,18 @@
  *                ▲               │   │                                     ▲
  *                │               │   └─ it has answered the call ─▶ WAITING ┘
  *                └───────────────┘      (dispatch_submitted; also new or found, where
- *        session lost for longer         nobody is to get the task)
- *        than its grace, or it does
- *        not list the token
+ *        its lease has run out; its     nobody is to get the task)
+ *        connection is gone for longer
+ *        than the grace, or was made
+ *        anew without naming it
+ *
+ * A grant is a lease of "lease_us". The worker renews it by naming the token, in HEARTBEAT or in HELLO;
+ * nothing else does. A lease that runs out says that the worker is silent, or hangs, or never saw the
+ * answer in which the task was granted, however alive its connection is: the task goes out again, and
+ * to somebody else, for its polls that wait get nothing until it is heard once more. If
+ * the worker had it after all, it takes it back with its next heartbeat while nobody else has it, and
+ * its outcome counts when it is the first. (A task with a heartbeat of its own has no lease: where that
+ * does not come the attempt fails, as its definition says.)
  *
  * An attempt may thus be invoked more than once; its outcome counts once (INV 19). What waits for a callback or
  * for a child execution is held by no worker and goes out no more; only its deadlines are looked after
@@ -31,6 +40,7 @@
 enum {
     DISPATCH_TASKS_MAX = 200000,   /* tasks in memory; above, new ready ones stay in the store */
     DISPATCH_BYTES_MAX = 64 << 20, /* bytes of inputs in memory; likewise */
+    DISPATCH_HELD_MAX = 10000,     /* tasks of one session: as many as its HELLO can name */
     DISPATCH_SESSION_GRACE_US = 10 * US_PER_S, /* a lost worker may come back within */
 };
 
@@ -54,7 +64,9 @@ struct dispatch_queue;
 /* A task in memory. Read-only for the engine. */
 struct dtask {
     struct map_node node;
-    struct list link;          /* in a ready queue, or in its session's held list */
+    struct list link;  /* in a ready queue, or in its session's held list */
+    struct list lease; /* granted: in dispatch.leases */
+    struct mono lease_until;
     struct heap_node deadline; /* earliest of timeout and heartbeat */
     struct dispatch_task t;
     enum dtask_state state;
@@ -110,6 +122,7 @@ struct dispatch_config {
     const struct storeclock *clock; /* of the same loop */
     struct fault_set *faults;
     struct dispatch_handler *handler;
+    int64_t lease_us;   /* of a grant that is not renewed */
     size_t task_room;   /* bytes of a poll's room that a task takes beside its texts */
     uint32_t tasks_max; /* 0: DISPATCH_TASKS_MAX */
 };
@@ -146,21 +159,27 @@ struct dtask *dispatch_find(struct dispatch *d, const struct task_token *t);
 
 /* ---- workers ---- */
 
-/* A worker process says hello on a connection: "held" are the tokens it holds. The same instance
- * coming back takes over its session: what it was granted and does not list goes out again. */
+/* A worker process says hello on a connection: "held" are the tokens it holds. The same instance of
+ * the same tenant coming back takes over its session: what it was granted and does not list goes out
+ * again. */
 struct dispatch_session *dispatch_hello(struct dispatch *d, uint64_t instance, uint32_t tenant,
                                         struct str name, uint64_t conn,
                                         const struct task_token *held, uint32_t held_len);
 /* The connection on which the instance said hello last; 0 when it has no session. */
-uint64_t dispatch_session_conn(struct dispatch *d, uint64_t instance);
+uint64_t dispatch_session_conn(struct dispatch *d, uint64_t instance, uint32_t tenant);
 /* The connection is gone: polls on it must have been cancelled; what it held waits for its return. */
 void dispatch_lost(struct dispatch *d, struct dispatch_session *s, uint64_t conn);
 struct str dispatch_session_name(const struct dispatch_session *s);
 uint32_t dispatch_session_tenant(const struct dispatch_session *s);
 /* The worker has given a task back without outcome. */
 void dispatch_give_back(struct dispatch *d, struct dispatch_session *s, const struct task_token *t);
-/* ERR_OK: the attempt is open and its clock restarted; ERR_STALE: not known here. */
-enum err dispatch_heartbeat(struct dispatch *d, const struct task_token *t);
+/* The worker says that it works on the attempt ("s" NULL: no worker does, somebody looks after it). ERR_OK:
+ * its clock is restarted, the lease renewed, and an attempt that nobody has is the session's again.
+ * ERR_STALE: not known here; the execution knows whether it is open, and if so: dispatch_hold. */
+enum err dispatch_heartbeat(struct dispatch *d, struct dispatch_session *s,
+                            const struct task_token *t);
+/* An open attempt that was not known here, and that the worker of the session works on. */
+void dispatch_hold(struct dispatch *d, struct dispatch_session *s, const struct dispatch_task *t);
 
 /* Registers the poll for "queues"; answered by a flush when tasks were found, when "closing", or at
  * "until" with what there is. */

@@ -36,6 +36,7 @@ enum swarm_kind {
     SWARM_RESET,
     SWARM_NET_CUT,
     SWARM_WORKER,
+    SWARM_HANG, /* a worker does nothing any more, for ever, and stays connected */
     SWARM_CLOCK,
     SWARM_KINDS,
 };
@@ -54,6 +55,7 @@ struct swarm {
     uint16_t lanes;
     int32_t drift_ppm;
     double dup, slow, late, give_back; /* of workers */
+    double forsake;                    /* polls whose answer is not looked at */
 };
 void swarm_draw(struct swarm *s, struct rng *rng);
 const char *swarm_kind_name(enum swarm_kind k);
@@ -92,6 +94,7 @@ struct actor {
     struct rng rng;
     struct list requests;
     bool up, greeted;
+    bool hangs; /* until its host is started anew: says nothing, hears nothing, hangs up nothing */
     uint64_t instance, next_corr;
     uint32_t number;
     /* By role. */
@@ -111,6 +114,7 @@ struct actor_request {
     uint64_t digest;     /* START: of what was sent */
     struct task_token *tokens;
     uint32_t tokens_len, back_len, capacity; /* tokens: outcomes, then gifts back */
+    bool forsaken;                           /* its answer is not looked at */
     bool patient; /* its answer brings work: it is waited for as long as the connection lives */
     /* "m" NULL: no answer will come (unknown). */
     void (*answered)(struct actor *a, struct actor_request *r, const struct msg *m);

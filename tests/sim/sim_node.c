@@ -170,6 +170,20 @@ static void fault_worker(struct run *r)
     }
 }
 
+/* Not the first one: somebody must do the work. */
+static bool fault_hang(struct run *r)
+{
+    if (r->swarm.workers < 2) {
+        return false;
+    }
+    struct actor *w = &r->workers[1 + rng_below(&r->rng, r->swarm.workers - 1)];
+    if (!w->host->up || w->hangs) {
+        return false;
+    }
+    w->hangs = true;
+    return true;
+}
+
 static void fault_do(struct run *r, enum swarm_kind k)
 {
     struct host *node = r->node_host;
@@ -211,6 +225,11 @@ static void fault_do(struct run *r, enum swarm_kind k)
         break;
     case SWARM_WORKER:
         fault_worker(r);
+        break;
+    case SWARM_HANG:
+        if (!fault_hang(r)) {
+            return;
+        }
         break;
     case SWARM_CLOCK:
         host_step_clock(node,

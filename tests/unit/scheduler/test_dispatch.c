@@ -8,7 +8,7 @@
 #include "scheduler/dispatch.h"
 #include "tests/sim/world.h"
 
-enum { ANSWERS_MAX = 64 };
+enum { ANSWERS_MAX = 64, LEASE_US = 100 * US_PER_S };
 
 static struct world *world;
 static struct host *host;
@@ -88,8 +88,11 @@ static void make(void)
     struct mono now = loop_now(loop);
     storeclock_init(&store_time);
     storeclock_sample(&store_time, now, now, world_wall(world));
-    d = dispatch_new(&(struct dispatch_config){
-        .loop = loop, .clock = &store_time, .handler = &handler, .tasks_max = tasks_max});
+    d = dispatch_new(&(struct dispatch_config){.loop = loop,
+                                               .clock = &store_time,
+                                               .handler = &handler,
+                                               .lease_us = LEASE_US,
+                                               .tasks_max = tasks_max});
 }
 static void boot(struct host *h)
 {
@@ -244,11 +247,114 @@ static void told_waiting_body(void)
     ck_assert_uint_eq(stats().confirming, 0);
     dispatch_hydrated(d, &t[1].token, true, &t[1]); /* asked for before */
     ck_assert_uint_eq(stats().ready, 0);
-    ck_assert_int_eq(dispatch_heartbeat(d, &t[2].token), ERR_OK);
+    ck_assert_int_eq(dispatch_heartbeat(d, NULL, &t[2].token), ERR_OK);
     dispatch_forget(d, &t[2].token); /* over, by token */
     ck_assert_uint_eq(stats().waiting, 3);
     ck_assert_uint_eq(stats().bytes, 0);
 }
+/* A worker is connected and says nothing of what it was given, whatever else it does. */
+static struct dispatch_session *silent, *other;
+static void lease_body(void)
+{
+    silent = hello(1, NULL, 0);
+    other = hello(2, NULL, 0);
+    for (uint64_t i = 1; i <= 3; i++) {
+        add(i, "q");
+    }
+    struct dispatch_task t = task(4, "q");
+    t.heartbeat_us = 3 * LEASE_US; /* has a clock of its own */
+    dispatch_add(d, &t);
+    ask(0, silent, "q", 4, 0);
+    dispatch_flush(d);
+    ck_assert_uint_eq(granted, 4);
+}
+static void named_body(void)
+{
+    struct dispatch_task t = task(2, "q");
+    ck_assert_int_eq(dispatch_heartbeat(d, silent, &t.token), ERR_OK);
+    ask(1, other, "q", 1, 500 * US_PER_S);
+    dispatch_flush(d);
+    ck_assert_uint_eq(granted, 4);
+}
+static void filled_again(uint64_t seq)
+{
+    struct dispatch_task t = task(seq, "q");
+    dispatch_hydrated(d, &t.token, true, &t);
+    dispatch_flush(d);
+}
+static void out_again_body(void)
+{
+    ck_assert_uint_eq(stats().ready, 2); /* 1 and 3; 2 was named, 4 needs no lease */
+    ck_assert_uint_eq(hydrations, 1);
+    filled_again(asked[0].ref.seq);
+    ck_assert_uint_eq(granted, 5); /* the other has one of them */
+    /* It was there after all: what nobody has yet is its own again. */
+    struct dispatch_task t = task(4 - asked[0].ref.seq, "q");
+    ck_assert_int_eq(dispatch_heartbeat(d, silent, &t.token), ERR_OK);
+    ck_assert_uint_eq(stats().ready, 0);
+    t = task(asked[0].ref.seq, "q");
+    ck_assert_int_eq(dispatch_heartbeat(d, silent, &t.token), ERR_OK); /* open; the other has it */
+    dispatch_give_back(d, other, &t.token);
+    ck_assert_uint_eq(stats().ready, 1);
+    dispatch_remove(d, &t.token);
+}
+START_TEST(what_a_worker_does_not_name_goes_out_again)
+{
+    run(lease_body);
+    pass(LEASE_US / 2);
+    run(named_body);
+    pass(LEASE_US * 3 / 4);
+    run(out_again_body);
+    pass(LEASE_US / 2); /* since then it has named 2 no more */
+    ck_assert_uint_eq(stats().ready, 1);
+    ck_assert_uint_eq(heartbeats, 0);
+    pass(LEASE_US * 3);
+    ck_assert_uint_eq(heartbeats, 1); /* the fourth */
+}
+END_TEST
+
+/* The node itself was stopped: nobody was silent, it was deaf. */
+START_TEST(silence_counts_only_while_somebody_listens)
+{
+    run(lease_body);
+    host_pause(host, 2 * LEASE_US);
+    pass(2 * LEASE_US + US_PER_S);
+    ck_assert_uint_eq(stats().ready, 0);
+    pass(LEASE_US);
+    ck_assert_uint_eq(stats().ready, 3);
+}
+END_TEST
+
+/* An instance is a number of the worker's choice: another tenant's is another worker. */
+static void tenants_body(void)
+{
+    struct dispatch_task t = task(1, "q"), late = task(2, "q");
+    struct dispatch_session *mine = hello(7, NULL, 0);
+    dispatch_add(d, &t);
+    ask(0, mine, "q", 1, 0);
+    dispatch_flush(d);
+    struct dispatch_session *theirs = dispatch_hello(d, 7, 2, STR("worker"), 200, &t.token, 1);
+    ck_assert_ptr_ne(mine, theirs);
+    ck_assert_uint_eq(dispatch_session_conn(d, 7, 1), 107);
+    ck_assert_uint_eq(dispatch_session_conn(d, 7, 2), 200);
+    ck_assert_uint_eq(dispatch_session_conn(d, 7, 3), 0);
+    ck_assert_uint_eq(stats().granted, 1);
+    dispatch_give_back(d, theirs, &t.token);
+    ck_assert_uint_eq(stats().granted, 1);
+    dispatch_hold(d, theirs, &late); /* of tenant 1 */
+    ck_assert_uint_eq(stats().granted, 1);
+    dispatch_hold(d, mine, &late);
+    ck_assert_uint_eq(stats().granted, 2);
+    dispatch_add(d, &late); /* found meanwhile */
+    ck_assert_uint_eq(stats().tasks, 2);
+    ck_assert_uint_eq(stats().bytes, 0);
+}
+START_TEST(a_session_is_of_one_tenant)
+{
+    run(tenants_body);
+}
+END_TEST
+
 static void free_body(void)
 {
     dispatch_free(d);
@@ -423,9 +529,9 @@ static void deadline_body(void)
 static void beat_body(void)
 {
     struct dispatch_task t = task(2, "q");
-    ck_assert_int_eq(dispatch_heartbeat(d, &t.token), ERR_OK);
+    ck_assert_int_eq(dispatch_heartbeat(d, NULL, &t.token), ERR_OK);
     t.token.nonce++;
-    ck_assert_int_eq(dispatch_heartbeat(d, &t.token), ERR_STALE);
+    ck_assert_int_eq(dispatch_heartbeat(d, NULL, &t.token), ERR_STALE);
 }
 START_TEST(deadlines_of_attempts)
 {
@@ -506,6 +612,9 @@ int main(void)
                                   deadlines_of_attempts,
                                   a_full_memory_leaves_tasks_in_the_store,
                                   an_attempt_told_to_be_over_is_held_by_nobody,
+                                  what_a_worker_does_not_name_goes_out_again,
+                                  silence_counts_only_while_somebody_listens,
+                                  a_session_is_of_one_tenant,
                                   what_is_submitted_waits_and_goes_out_no_more,
                                   a_cancelled_poll_is_never_answered};
     Suite *s = suite_create("dispatch");
