@@ -281,13 +281,16 @@ static void build_owner(struct model *m, struct call *c, uint64_t kind)
     if (e->timers_len > 0) {
         *row = e->timers[0];
     }
+    /* Chunks, mostly; sometimes all at once. */
+    uint32_t limit = (uint32_t)rng_below(&m->rng, 4);
     switch (kind) {
     case 0:
         c->u.window_open =
             (struct store_window_open){.req.op = STORE_WINDOW_OPEN,
                                        .lanes = lanes,
                                        .lanes_len = len,
-                                       .open_to = m->window + rng_between(&m->rng, 0, 7)};
+                                       .open_to = m->window + rng_between(&m->rng, 0, 7),
+                                       .limit = limit};
         break;
     case 1:
         c->u.window_close = (struct store_window_close){
@@ -295,6 +298,7 @@ static void build_owner(struct model *m, struct call *c, uint64_t kind)
             .lanes = lanes,
             .lanes_len = len,
             .finish = rng_chance(&m->rng, 0.5),
+            .limit = limit,
             .accept_from = m->window + rng_between(&m->rng, -1, rng_chance(&m->rng, 0.1) ? 6 : 2)};
         break;
     case 2:
@@ -304,8 +308,13 @@ static void build_owner(struct model *m, struct call *c, uint64_t kind)
                                         .window = m->window + rng_between(&m->rng, -4, 3)};
         break;
     case 3:
-        c->u.promote =
-            (struct store_promote){.req.op = STORE_PROMOTE, .lanes = lanes, .lanes_len = len};
+        c->u.promote = (struct store_promote){
+            .req.op = STORE_PROMOTE,
+            .lanes = lanes,
+            .lanes_len = len,
+            .to = rng_chance(&m->rng, 0.5) ? 0 : m->window + rng_between(&m->rng, 0, 7),
+            .from = {rng_chance(&m->rng, 0.7) ? 0 : hours(m, (double)rng_below(&m->rng, 9)).us},
+            .limit = limit};
         break;
     case 4:
         c->u.timers =
@@ -488,12 +497,13 @@ static void put_lanes(struct buf *b, const struct lane_row *v, uint32_t len)
         const struct lane_row *l = &v[i];
         buf_printf(b,
                    "\n  lane %u/%u %u-%u epoch %" PRIu64 " windows %" PRId64 " %" PRId64 " %" PRId64
-                   " lease %d",
+                   " lease %d session %d",
                    l->shard, l->lane, l->slot_lo, l->slot_hi, l->fence.epoch, l->closed_to,
-                   l->accept_from, l->open_to, l->lease_left_us > 0);
+                   l->accept_from, l->open_to, l->lease_left_us > 0, l->has_session);
         put_uuid(b, &l->fence.claim);
         put_uuid(b, &l->incarnation);
         put_str(b, l->node);
+        put_str(b, l->address);
     }
 }
 
@@ -614,17 +624,19 @@ static void put_answer(struct buf *b, const struct call *c)
         put_lanes(b, c->u.claim.got, c->u.claim.got_len);
         break;
     case STORE_WINDOW_OPEN:
-        buf_printf(b, " opened to %" PRId64 " promoted %" PRIu64, c->u.window_open.opened_to,
-                   c->u.window_open.promoted);
+        buf_printf(b, " opened to %" PRId64 " promoted %" PRIu64 " more %d",
+                   c->u.window_open.opened_to, c->u.window_open.promoted, c->u.window_open.more);
         break;
     case STORE_WINDOW_CLOSE:
-        buf_printf(b, " moved %" PRIu64, c->u.window_close.moved);
+        buf_printf(b, " moved %" PRIu64 " more %d", c->u.window_close.moved,
+                   c->u.window_close.more);
         break;
     case STORE_WINDOW_EMPTY:
         buf_printf(b, " emptied %d", c->u.window_empty.emptied);
         break;
     case STORE_PROMOTE:
-        buf_printf(b, " promoted %" PRIu64, c->u.promote.promoted);
+        buf_printf(b, " promoted %" PRIu64 " reached %" PRId64 " more %d", c->u.promote.promoted,
+                   c->u.promote.reached.us, c->u.promote.more);
         break;
     case STORE_TIMERS:
         put_timers(b, c->u.timers.rows, c->u.timers.rows_len);
