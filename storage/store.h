@@ -293,7 +293,7 @@ struct store_start_lookup {
 struct store_list {
     struct store_req req;
     uint32_t tenant;
-    struct str workflow; /* STR_NONE: all */
+    struct str workflow; /* none or empty: all */
     uint8_t status;      /* 0: all */
     struct wall before;  /* cursor: (started_at, exec) strictly before; 0 = from the newest */
     struct exec_id before_exec;

@@ -637,7 +637,7 @@ static void list_send(struct op_call *op, struct pg_conn *conn)
     const struct store_list *q = REQ(op, store_list);
     struct pg_params *p = pg_conn_params(conn);
     pg_i4(p, (int32_t)q->tenant);
-    pg_text_or_null(p, q->workflow);
+    pg_text_or_null(p, q->workflow.size > 0 ? q->workflow : STR_NONE);
     pg_i2(p, q->status);
     if (q->before.us != 0) {
         pg_time(p, q->before);

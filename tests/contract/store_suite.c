@@ -1444,6 +1444,9 @@ START_TEST(list_newest_first)
     struct store_list third = {.tenant = TENANT, .workflow = STR("third"), .limit = 9};
     MUST(&third, STORE_LIST);
     ck_assert_uint_eq(third.rows_len, 3);
+    struct store_list any = {.tenant = TENANT, .workflow = STR(""), .limit = 9};
+    MUST(&any, STORE_LIST);
+    ck_assert_uint_eq(any.rows_len, 7); /* an empty name is none */
     struct store_list closed = {.tenant = TENANT, .status = 2, .limit = 9};
     MUST(&closed, STORE_LIST);
     ck_assert_uint_eq(closed.rows_len, 1);
