@@ -642,7 +642,7 @@ START_TEST(sessions_are_renamed)
     store_pg_rename(w->base.store, other);
     (void)seq_now(&e);
     int64_t give_up = clock_mono(os_clock()).us + 20 * (int64_t)US_PER_S;
-    while (strcmp(ask(q), "5") != 0) {
+    while (strcmp(ask(q), "6") != 0) {
         ck_assert_int_lt(clock_mono(os_clock()).us, give_up);
     }
 }

@@ -47,6 +47,7 @@ struct swarm {
     int64_t gap_us; /* typical time between two faults */
     struct sim_store_faults store;
     int64_t store_latency_us;
+    uint32_t store_move_max; /* rows that one call moves at most */
     double net_loss;
     bool lossy; /* failovers lose their tail */
     uint32_t clients, workers, capacity;

@@ -652,6 +652,7 @@ struct sim_store *sim_store_new(struct world *w, uint16_t shard, uint16_t lanes)
     rng_fork(&w->rng, &s->rng);
     s->kv = kv_new();
     s->latency_us = 800;
+    s->move_max = STORE_MOVE_MAX;
     s->system_id = rng_u64(&s->rng) >> 1;
     s->timeline = 1;
     s->lsn = 1 << 20;

@@ -40,6 +40,8 @@ struct sim_store {
     uint32_t timeline;
     uint64_t lsn;
     uint16_t shard;
+    uint32_t
+        move_max; /* rows that one call moves at most; STORE_MOVE_MAX, or a few to see chunks */
     struct list ops, sessions;
     bool sessions_by_hand; /* a lease opens none: sim_store_session does (contract tests) */
     struct {
