@@ -14,7 +14,7 @@ static const struct {
     {"CA004", ERR_NO_WORKFLOW, false},   {"CA005", ERR_NOT_FOUND, false},
     {"40003", ERR_UNKNOWN, true},        /* statement completion unknown */
     {"40", ERR_SERIALIZATION, false},    /* serialization failure, deadlock */
-    {"55P03", ERR_SERIALIZATION, false}, /* lock time-out */
+    {"55P03", ERR_LOCKED, false},        /* lock time-out */
     {"57014", ERR_SERIALIZATION, false}, /* statement time-out: rolled back */
     {"25006", ERR_UNAVAILABLE, true},    /* read-only: no longer the primary */
     {"25P03", ERR_UNAVAILABLE, true},    /* idle in transaction */

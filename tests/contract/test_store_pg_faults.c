@@ -301,7 +301,7 @@ START_TEST(blocked_commit)
     ck_assert(sql(c, "BEGIN") && sql(c, "LOCK TABLE carillon.execution IN EXCLUSIVE MODE"));
     /* lock_timeout: rolled back, so nothing happened */
     next_turn(&e, "", 0);
-    ck_assert_int_eq(call(&e.q.req, STORE_COMMIT), ERR_SERIALIZATION);
+    ck_assert_int_eq(call(&e.q.req, STORE_COMMIT), ERR_LOCKED);
     ck_assert_int_eq(e.t.result, TURN_DROPPED);
     /* Our own deadline comes first: then nobody knows. */
     e.q.req.deadline_us = 100 * US_PER_MS;
@@ -353,7 +353,7 @@ START_TEST(full_queue)
     PQfinish(c);
     for (int i = 0; i < 3; i++) {
         enum err err = await(i);
-        ck_assert_msg(err == ERR_OK || err == ERR_SERIALIZATION, "%s", err_name(err));
+        ck_assert_msg(err == ERR_OK || err == ERR_LOCKED, "%s", err_name(err));
     }
     close_own();
     ck_assert_uint_eq(seq_now(&e), 1);
@@ -376,7 +376,7 @@ START_TEST(closing_answers_everything)
     for (int i = 0; i < 20; i++) {
         ck_assert(pending[i].done);
         enum err err = e[i].q.req.err;
-        ck_assert_msg(err == ERR_UNAVAILABLE || err == ERR_SERIALIZATION || err == ERR_UNKNOWN,
+        ck_assert_msg(err == ERR_UNAVAILABLE || err == ERR_LOCKED || err == ERR_UNKNOWN,
                       "%s", err_name(err));
     }
     ck_assert(sql(c, "COMMIT"));
