@@ -43,6 +43,9 @@ struct pg_server {
     uint32_t ring_windows;
 };
 
+/* Refuses a server whose version lacks what the statements need. */
+enum err pg_version_check(int version, struct err_detail *d) MUST_CHECK;
+
 struct pg_conn;
 struct pg_call;
 struct pg_call_ops {
@@ -74,6 +77,10 @@ struct pg_conn_config {
     uint64_t system_id; /* refuse another cluster; 0: any */
     uint32_t schema;    /* required version; 0: any */
 };
+
+/* Refuses a server that is too old, loses data, or is not the one that was configured. */
+enum err pg_server_check(const struct pg_server *s, const struct pg_conn_config *c,
+                         struct err_detail *d) MUST_CHECK;
 
 enum pg_conn_state { PG_CLOSED, PG_CONNECTING, PG_BOOT, PG_READY };
 
