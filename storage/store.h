@@ -5,7 +5,8 @@
  * pass tests/contract/store_contract.c and agree on random call sequences.
  *
  * Errors of every call: ERR_UNAVAILABLE (no connection: nothing happened), ERR_SERIALIZATION (40001,
- * 40P01, lock time-out: nothing happened), ERR_UNKNOWN (sent, no answer: may have happened),
+ * 40P01, statement time-out: nothing happened), ERR_LOCKED (a lock, as a fence is one, was not granted
+ * within a second: nothing happened, and nothing is wrong with the call), ERR_UNKNOWN (sent, no answer: may have happened),
  * ERR_FENCED (a fence given does not hold, or the store has failed over to another timeline since
  * the incarnation named, or the one under which the lanes named were claimed, was registered: make
  * a new incarnation and forget what was cached; nothing happened), ERR_INVALID (data error: nothing

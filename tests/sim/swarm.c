@@ -74,5 +74,6 @@ void swarm_draw(struct swarm *s, struct rng *rng)
     s->node.definition_us = s->node.definitions == 2 ? 3 * US_PER_S : US_PER_HOUR;
     s->node.batches = (uint32_t)rng_between(rng, 1, 3);
     s->node.batch_min = (uint32_t)rng_between(rng, 1, 64);
+    s->store.locked = rate(rng, 0.02);
     s->store_move_max = rng_chance(rng, 0.3) ? STORE_MOVE_MAX : (uint32_t)rng_between(rng, 1, 8);
 }

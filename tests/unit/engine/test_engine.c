@@ -232,6 +232,41 @@ START_TEST(lost_answers_and_failed_transactions)
 }
 END_TEST
 
+static uint64_t commits_seen;
+static void on_committed(struct sim_store_watch *w, const struct store_req *r)
+{
+    (void)w;
+    commits_seen += r->op == STORE_COMMIT;
+}
+
+/* The fences are held for longer than a commit waits for them: nothing is wrong with its turns, and it
+ * stays as large as it is. */
+START_TEST(locked_batch_stays_whole)
+{
+    enum { MANY = 60 };
+    struct sim_store_watch watch = {.committed = on_committed};
+    struct fixture f;
+    fixture_setup(&f, (uint64_t)_i);
+    peer_define(&f, "chain", chain);
+    f.hold = true;
+    peer_poll(&f, "work", MANY, 60000);
+    peer_start(&f, "chain", "first", "{}");
+    RUN_UNTIL(&f, f.held_len == 1, 10 * US_PER_S);
+    sim_store_lock(f.store, 12 * (int64_t)US_PER_S);
+    f.store->watch = &watch;
+    commits_seen = 0;
+    for (int i = 0; i < MANY; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "x%d", i);
+        peer_start(&f, "chain", name, "{\"n\":1}");
+    }
+    RUN_UNTIL(&f, f.started == 1 + MANY, 30 * US_PER_S);
+    f.store->watch = NULL;
+    ck_assert_uint_le(commits_seen, 6);
+    fixture_teardown(&f);
+}
+END_TEST
+
 /* Deadlines whose turns are refused again and again fire all the same. */
 START_TEST(deadlines_outlive_refusals)
 {
@@ -548,6 +583,7 @@ int main(void)
     tcase_add_loop_test(c, drained_owner_hands_over_at_once, 0, 6);
     tcase_add_loop_test(c, store_away_and_back, 0, 6);
     tcase_add_loop_test(c, lost_answers_and_failed_transactions, 0, 12);
+    tcase_add_loop_test(c, locked_batch_stays_whole, 0, 6);
     tcase_add_loop_test(c, deadlines_outlive_refusals, 0, 6);
     tcase_add_loop_test(c, many_stale_outcomes, 0, 3);
     tcase_add_loop_test(c, none_is_not_empty, 0, 3);
