@@ -85,6 +85,7 @@ static struct loop *loop_make(struct node *n, const char *name)
 static void engine_make(struct node *n)
 {
     struct engine_config ec = {.store = n->p.store,
+                               .coord = n->p.coord,
                                .transport = n->p.transport,
                                .faults = n->p.faults,
                                .seed = n->p.seed,

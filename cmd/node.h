@@ -12,6 +12,7 @@ struct node_ports {
     struct loop_factory *loops;
     struct clock *clock;
     struct transport *transport;
+    struct coord *coord; /* who should own what; freed by the caller after node_free */
     struct store *store; /* answers on any loop; closed by the caller after node_free */
     struct fault_set *faults;
     uint64_t seed; /* ids, nonces, jitter */

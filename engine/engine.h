@@ -19,6 +19,7 @@ struct engine_config {
     struct loop *turns[ENGINE_SHARDS_MAX];
     uint32_t turns_len;
     struct store *store;
+    struct coord *coord;
     struct transport *transport;
     struct fault_set *faults;
     uint64_t seed;

@@ -40,7 +40,6 @@ enum {
     RETRY_US = 500 * US_PER_MS,
     RETRY_SHIFT_MAX = 5,
     EMPTY_RETRY_US = 5 * US_PER_S,
-    LOOK_SLACK_US = 5 * US_PER_MS, /* after a lease ends, before it is looked at */
     INBOX_LIMIT = 1000,
     CHUNK_MIN = 250,  /* rows moved in one call, when larger ones fail */
     OPEN_ROWS = 2000, /* with all fences held */
@@ -75,19 +74,8 @@ struct owner {
     uint32_t chunk;   /* rows to be moved in one call */
     struct pass sweep, promote;
     uint64_t left_over; /* rows moved by the present finish */
-    int64_t look_us;    /* from one look at lanes of others to the next */
-    struct {
-        struct uuid incarnation;
-        int64_t since;
-    } suspect[LANES_PER_SHARD_MAX]; /* owners seen without a session, by lane */
-    struct {
-        struct uuid incarnation;
-        int64_t lease_until; /* as first seen */
-        bool told;
-    } twin; /* the living owner that has our name */
     struct lane_ref refs[LANES_PER_SHARD_MAX];
-    uint16_t wanted[LANES_PER_SHARD_MAX];
-    uint32_t wanted_len;
+    struct coord_advice advice;
     struct arena arena, lease_arena;
     struct store_lease lease;
     union {
@@ -341,70 +329,31 @@ static bool clock_fit(const struct owner *o)
     return storeclock_error_us(&o->clock, loop_now(o->c.loop)) <= STORECLOCK_ERROR_MAX_US;
 }
 
-/* A living owner has our name. It is another node if it listens elsewhere, or when its lease is seen to
- * be renewed; else it may be a past life of our own whose connections outlive it. */
-static void twin_watch(struct owner *o, const struct lane_row *row)
-{
-    int64_t until = o->u.lanes.req.store_now.us + row->lease_left_us;
-    if (!uuid_eq(&row->incarnation, &o->twin.incarnation)) {
-        o->twin.incarnation = row->incarnation;
-        o->twin.lease_until = until;
-        o->twin.told = false;
-    }
-    bool renewed = until > o->twin.lease_until + US_PER_MS;
-    if (!o->twin.told && (renewed || !str_eq(row->address, o->c.address))) {
-        o->twin.told = true;
-        log_error("another node runs under the name of this one, which stands by: give each a name "
-                  "of its own (node.id, --node)",
-                  "name=%.*s its_address=%.*s", STR_ARG(o->c.node), STR_ARG(row->address));
-    }
-}
-
-/* Is the owner gone though its lease lives? One without a session cannot write. A past life of our own
- * will not come back; another node may be reconnecting, and has a moment for it. */
-static bool owner_gone(struct owner *o, const struct lane_row *row)
-{
-    int64_t now = loop_now(o->c.loop).us;
-    if (row->has_session || !uuid_eq(&o->suspect[row->lane].incarnation, &row->incarnation)) {
-        o->suspect[row->lane].incarnation =
-            row->has_session ? (struct uuid){{0}} : row->incarnation;
-        o->suspect[row->lane].since = now;
-    }
-    if (row->has_session) {
-        return false;
-    }
-    int64_t left = o->suspect[row->lane].since + o->c.heartbeat_us / 4 - now;
-    if (left <= 0 || (str_eq(row->node, o->c.node) && str_eq(row->address, o->c.address))) {
-        return true;
-    }
-    o->look_us = MIN(o->look_us, left);
-    return false;
-}
-
-/* Judges the lanes that are not ours under a claim we know of; sets when to look again: twice a
- * heartbeat, as they may have been given back, and when a lease ends. Returns a living owner's name. */
+/* Asks coordination about the lanes that are not ours under a claim we know of. Returns a living
+ * owner's name. */
 static struct str lanes_judge(struct owner *o, const struct store_lanes *r)
 {
-    struct str other = STR_NONE;
-    o->wanted_len = 0;
-    o->look_us = o->c.heartbeat_us / 2;
+    struct coord_lane lanes[LANES_PER_SHARD_MAX];
+    struct coord_view v = {.self = {.incarnation = o->incarnation,
+                                    .node = o->c.node,
+                                    .address = o->c.address},
+                           .lanes = lanes,
+                           .now = loop_now(o->c.loop),
+                           .store_now = r->req.store_now,
+                           .heartbeat_us = o->c.heartbeat_us};
     for (uint32_t i = 0; i < r->lanes_len; i++) {
         const struct lane_row *row = &r->lanes[i];
-        if (o->lanes.lane[row->lane].held) {
-            continue;
-        }
-        if (uuid_is_null(&row->incarnation) || uuid_eq(&row->incarnation, &o->incarnation) ||
-            row->lease_left_us <= 0 || owner_gone(o, row)) {
-            o->wanted[o->wanted_len++] = row->lane;
-            continue;
-        }
-        o->look_us = MIN(o->look_us, row->lease_left_us + LOOK_SLACK_US);
-        other = row->node;
-        if (str_eq(row->node, o->c.node)) {
-            twin_watch(o, row);
+        if (!o->lanes.lane[row->lane].held) {
+            lanes[v.lanes_len++] = (struct coord_lane){.lane = row->lane,
+                                                       .owner = {.incarnation = row->incarnation,
+                                                                 .node = row->node,
+                                                                 .address = row->address},
+                                                       .has_session = row->has_session,
+                                                       .lease_left_us = row->lease_left_us};
         }
     }
-    return other;
+    coord_advise(o->c.coord, &v, &o->advice);
+    return o->advice.other;
 }
 
 static void lanes_done(struct owner *o)
@@ -431,9 +380,9 @@ static void lanes_done(struct owner *o)
     }
     o->c.handler->foreign(o->c.handler, r->lanes, r->lanes_len);
     struct str other = lanes_judge(o, r);
-    if (o->wanted_len > 0 && clock_fit(o)) {
+    if (o->advice.claim_len > 0 && clock_fit(o)) {
         due_at(o, DUTY_CLAIM, 0);
-    } else if (o->wanted_len > 0) {
+    } else if (o->advice.claim_len > 0) {
         log_warn("clock error too large to own lanes", "error_us=%" PRId64,
                  storeclock_error_us(&o->clock, loop_now(o->c.loop)));
         due_at(o, DUTY_LANES, o->c.heartbeat_us / 2);
@@ -442,7 +391,7 @@ static void lanes_done(struct owner *o)
         if (o->lanes.held_len == 0) {
             move(o, OWNER_STANDBY, other);
         }
-        due_at(o, DUTY_LANES, o->look_us);
+        due_at(o, DUTY_LANES, o->advice.look_us);
     }
 }
 
@@ -469,7 +418,7 @@ static void claim_done(struct owner *o)
         windows_plan(o);
     }
     if (o->lanes.held_len < o->lanes.len) {
-        due_at(o, DUTY_LANES, o->look_us);
+        due_at(o, DUTY_LANES, o->advice.look_us);
     }
 }
 
@@ -730,8 +679,8 @@ static void claim_start(struct owner *o)
                                       .shard = o->c.shard,
                                       .incarnation = o->incarnation,
                                       .node = o->c.node,
-                                      .lanes = o->wanted,
-                                      .lanes_len = o->wanted_len,
+                                      .lanes = o->advice.claim,
+                                      .lanes_len = o->advice.claim_len,
                                       .window_us = o->c.window_us,
                                       .ring_windows = o->c.ring_windows,
                                       .claim_seed = rng_u64(o->c.rng)};

@@ -9,6 +9,7 @@
 #include "base/fault.h"
 #include "cmd/node.h"
 #include "net/msg.h"
+#include "tests/sim/sim_coord.h"
 #include "tests/sim/checkers.h"
 #include "tests/sim/sim_net.h"
 #include "tests/sim/sim_store.h"
@@ -49,6 +50,7 @@ struct swarm {
     int64_t store_latency_us;
     uint32_t store_move_max; /* rows that one call moves at most */
     double net_loss;
+    double coord_silent, coord_wrong; /* how often advice is withheld, or bad */
     bool lossy; /* failovers lose their tail */
     uint32_t clients, workers, capacity;
     int64_t op_gap_us;
@@ -132,6 +134,7 @@ struct run {
     struct host *node_host;
     struct node *node; /* in the node host's memory */
     struct fault_set faults;
+    struct sim_coord coord; /* likewise */
     struct node_events events;
     bool draining, healing, stopping, node_started;
     struct event fault, freed;

@@ -56,9 +56,12 @@ static void node_boot(struct host *h)
         .clock = &h->clock.base,
         .transport = &r->net->base,
         .store = &r->store->base,
+        .coord = &r->coord.base,
         .faults = &r->faults,
         .seed = rng_u64(&r->rng),
     };
+    sim_coord_init(&r->coord, rng_u64(&r->rng), r->swarm.coord_silent, r->swarm.coord_wrong,
+                   &r->healing);
     r->node_started = false;
     r->draining = false;
     r->node = node_start(&r->swarm.node, &ports, &r->events);
@@ -74,6 +77,7 @@ static void node_gone(struct host *h)
 static void node_frees(struct host *h)
 {
     node_free(run_of(h)->node);
+    sim_coord_fini(&run_of(h)->coord);
 }
 
 /* After an orderly stop nothing may be left: memory, loops, calls. */

@@ -75,5 +75,7 @@ void swarm_draw(struct swarm *s, struct rng *rng)
     s->node.batches = (uint32_t)rng_between(rng, 1, 3);
     s->node.batch_min = (uint32_t)rng_between(rng, 1, 64);
     s->store.locked = rate(rng, 0.02);
+    s->coord_silent = rate(rng, 0.5);
+    s->coord_wrong = rate(rng, 0.3);
     s->store_move_max = rng_chance(rng, 0.3) ? STORE_MOVE_MAX : (uint32_t)rng_between(rng, 1, 8);
 }

@@ -407,6 +407,7 @@ static void node_boot(struct host *h)
                                .clock = &h->clock.base,
                                .transport = &f->net->base,
                                .store = &f->store->base,
+                               .coord = coord_db_new(), /* goes with the host */
                                .faults = &f->faults,
                                .seed = f->world->seed + h->lives};
     f->node = node_start(&f->config, &ports, &f->events);
@@ -487,6 +488,7 @@ static void second_boot(struct host *h)
                                .clock = &h->clock.base,
                                .transport = &n->f->net->base,
                                .store = &n->f->store->base,
+                               .coord = coord_db_new(),
                                .seed = n->f->world->seed + 1000 + h->lives};
     n->node = node_start(&n->config, &ports, &n->events);
 }

@@ -136,6 +136,7 @@ static void member_boot(struct host *h)
     m->loop = h->factory.make(&h->factory, "control");
     m->owner = owner_new(&(struct owner_config){.loop = m->loop,
                                                 .store = &store->base,
+                                                .coord = coord_db_new(), /* goes with the host */
                                                 .rng = &m->rng,
                                                 .handler = &m->handler,
                                                 .node = str_of(m->name),
