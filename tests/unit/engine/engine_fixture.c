@@ -427,6 +427,11 @@ void fixture_stop_node(struct host *h)
 
 void fixture_setup(struct fixture *f, uint64_t seed)
 {
+    fixture_setup_with(f, seed, 0);
+}
+
+void fixture_setup_with(struct fixture *f, uint64_t seed, uint32_t requests_max)
+{
     memset(f, 0, sizeof(*f));
     f->world = world_new(seed, false, false);
     f->net = sim_net_new(f->world);
@@ -436,6 +441,7 @@ void fixture_setup(struct fixture *f, uint64_t seed)
     f->config.listen = STR("tcp://node:7070");
     f->config.window_us = 20 * US_PER_S;
     f->config.promote_us = 5 * US_PER_S;
+    f->config.requests_max = requests_max != 0 ? requests_max : f->config.requests_max;
     f->config.turn_loops = seed % 3 == 0 ? 0 : (uint32_t)(seed % 3);
     f->events =
         (struct node_events){.started = on_started, .state = on_state, .stopped = on_stopped};

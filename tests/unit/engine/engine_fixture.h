@@ -64,6 +64,8 @@ struct fixture {
 };
 
 void fixture_setup(struct fixture *f, uint64_t seed);
+/* Requests that may be inside the node; 0: the usual number. */
+void fixture_setup_with(struct fixture *f, uint64_t seed, uint32_t requests_max);
 void fixture_teardown(struct fixture *f);
 /* Sends one message; the answer is counted in the fixture when it arrives. */
 void peer_send(struct fixture *f, struct msg *m);

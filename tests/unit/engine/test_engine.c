@@ -52,6 +52,31 @@ START_TEST(same_name_same_execution)
 }
 END_TEST
 
+/* threadPools.workflow.queueCapacity: so many requests may be inside; one more is answered LIMIT, at
+ * once and without effect, and there is room again when those are answered. */
+START_TEST(the_door_has_a_bound)
+{
+    enum { ROOM = 4, ALL = 10 };
+    struct fixture f;
+    char name[16];
+    fixture_setup_with(&f, (uint64_t)_i, ROOM);
+    peer_define(&f, "chain", chain);
+    f.store->latency_us = 2 * US_PER_S;
+    for (int i = 0; i < ALL; i++) {
+        (void)snprintf(name, sizeof(name), "n%d", i);
+        peer_start(&f, "chain", name, "{}");
+    }
+    RUN_UNTIL(&f, f.errors == ALL - ROOM, US_PER_S);
+    ck_assert_uint_eq(f.last_error, ERR_LIMIT);
+    ck_assert_uint_eq(f.started, 0);
+    RUN_UNTIL(&f, f.started == ROOM, 60 * US_PER_S);
+    peer_start(&f, "chain", "n9", "{}");
+    RUN_UNTIL(&f, f.started == ROOM + 1, 60 * US_PER_S);
+    ck_assert_uint_eq(f.errors, ALL - ROOM);
+    fixture_teardown(&f);
+}
+END_TEST
+
 /* Deadlines near, in later windows and beyond the ring fire once and never early. */
 START_TEST(waits_fire_once_and_never_early)
 {
@@ -575,6 +600,7 @@ int main(void)
     tcase_set_timeout(c, 60);
     tcase_add_loop_test(c, chain_of_tasks_ends_with_its_data, 0, 6);
     tcase_add_loop_test(c, same_name_same_execution, 0, 6);
+    tcase_add_loop_test(c, the_door_has_a_bound, 0, 6);
     tcase_add_loop_test(c, waits_fire_once_and_never_early, 0, 6);
     tcase_add_loop_test(c, double_and_stale_outcomes, 0, 6);
     tcase_add_loop_test(c, crash_with_a_held_task, 0, 6);
