@@ -134,21 +134,9 @@ static void history_event(struct history_sink *sink, const struct history_event 
     if (e->id < h->from || e->id >= h->to || (!reverse && h->bytes > HISTORY_BYTES_MAX)) {
         return;
     }
-    char at[WALL_TEXT_SIZE];
-    wall_format(e->at, 3, at);
     struct buf b;
     buf_init(&b, 0);
-    buf_printf(&b, "{\"timestamp\":\"%s\",\"type\":\"%s\",\"id\":%u,\"previousEventId\":%u", at,
-               e->type, e->id, e->previous_id);
-    if (e->scope.size > 0) {
-        buf_puts(&b, ",\"scope\":");
-        json_write_string(&b, e->scope);
-    }
-    if (e->details != NULL) {
-        buf_puts(&b, ",\"details\":");
-        json_write(&b, e->details);
-    }
-    buf_putc(&b, '}');
+    history_write(&b, e);
     char *text = mem_alloc(b.size + 1);
     memcpy(text, b.p, b.size);
     h->events[h->len++] = (struct str){text, b.size};

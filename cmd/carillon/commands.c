@@ -68,6 +68,33 @@ char *cli_read_file(const char *path)
     return text;
 }
 
+char *cli_read_value(const char *value)
+{
+    return value[0] == '@' ? cli_read_file(value + 1) : mem_strdup(value);
+}
+
+const char *cli_file_name(const char *path)
+{
+    return strcmp(path, "-") == 0 ? "<stdin>" : path;
+}
+
+void cli_problem(FILE *out, const char *file, uint32_t line, uint32_t col, const char *pointer,
+                 const char *message)
+{
+    (void)fprintf(out, "%s:", file);
+    if (line != 0) {
+        (void)fprintf(out, "%" PRIu32 ":%" PRIu32 ":", line, col);
+    }
+    if (pointer[0] != '\0') {
+        (void)fputc(' ', out);
+        cli_text(out, str_of(pointer), 4);
+        (void)fputc(':', out);
+    }
+    (void)fputc(' ', out);
+    cli_text(out, str_of(message), 4);
+    (void)fputc('\n', out);
+}
+
 void cli_json_string(FILE *out, const char *s)
 {
     struct buf b;
@@ -115,7 +142,7 @@ const char *cli_time(int64_t ms)
     return text[turn];
 }
 
-static int status_number(const char *name)
+int cli_status_number(const char *name)
 {
     for (int i = CARILLON_RUNNING; name != NULL && i <= CARILLON_ABORTED; i++) {
         if (strcmp(name, carillon_status_name(i)) == 0) {
@@ -219,8 +246,8 @@ static int cmd_start(struct cli *c)
     carillon_started s;
     carillon_error e;
     char *input = NULL;
-    if (c->input != NULL && c->input[0] == '@') {
-        input = cli_read_file(c->input + 1);
+    if (c->input != NULL) {
+        input = cli_read_value(c->input);
         if (input == NULL) {
             return EXIT_USAGE;
         }
@@ -229,8 +256,7 @@ static int cmd_start(struct cli *c)
         mem_free(input);
         return EXIT_USAGE;
     }
-    int rc =
-        carillon_start(c->client, c->args[0], c->name, input != NULL ? input : c->input, &s, &e);
+    int rc = carillon_start(c->client, c->args[0], c->name, input, &s, &e);
     mem_free(input);
     if (rc != CARILLON_OK) {
         return cli_failed("start", &e);
@@ -347,7 +373,7 @@ static int cmd_list(struct cli *c)
     carillon_list *page = NULL;
     carillon_error e;
     int code;
-    if (c->status != NULL && status_number(c->status) == 0) {
+    if (c->status != NULL && cli_status_number(c->status) == 0) {
         (void)fprintf(stderr,
                       "carillon: --status is one of RUNNING SUCCEEDED FAILED TIMED_OUT ABORTED\n");
         return EXIT_USAGE;
@@ -357,7 +383,7 @@ static int cmd_list(struct cli *c)
     }
     do {
         carillon_list *next = NULL;
-        code = carillon_list_executions(c->client, c->workflow, status_number(c->status),
+        code = carillon_list_executions(c->client, c->workflow, cli_status_number(c->status),
                                         (uint32_t)MIN(wanted - r.n, (size_t)PAGE),
                                         page != NULL ? page->cursor : NULL, &next, &e);
         carillon_list_free(page);
@@ -390,7 +416,8 @@ static void history_row(struct rows *r, const char *json)
                      STR_ARG(jv_str(jv_getc(v, "timestamp"))), STR_ARG(jv_str(jv_getc(v, "type"))));
         cli_text(stdout, scope, 0);
         (void)fputs(scope.p != NULL ? "/" : "", stdout);
-        cli_text(stdout, jv_str(jv_getc(jv_getc(v, "details"), "name")), 0);
+        const struct jv *details = v->u.members[v->len - 1].value; /* the last, when it has any */
+        cli_text(stdout, jv_str(jv_getc(details, "name")), 0);
         (void)putchar('\n');
     }
     arena_fini(&a);
@@ -437,23 +464,11 @@ static int cmd_status(struct cli *c)
 
 /* ---- workflows ---- */
 
-/* As compilers do, so that editors find the place: "file:line:column: /pointer: what is wrong". */
 static void problems_print(const char *file, const carillon_problems *p)
 {
     for (size_t i = 0; i < p->len; i++) {
         const carillon_problem *x = &p->items[i];
-        (void)fprintf(stderr, "%s:", file);
-        if (x->line != 0) {
-            (void)fprintf(stderr, "%" PRIu32 ":%" PRIu32 ":", x->line, x->col);
-        }
-        if (x->pointer[0] != '\0') {
-            (void)fputc(' ', stderr);
-            cli_text(stderr, str_of(x->pointer), 4);
-            (void)fputc(':', stderr);
-        }
-        (void)fputc(' ', stderr);
-        cli_text(stderr, str_of(x->message), 4);
-        (void)fputc('\n', stderr);
+        cli_problem(stderr, file, x->line, x->col, x->pointer, x->message);
     }
 }
 
@@ -471,7 +486,7 @@ static int cmd_workflow_create(struct cli *c)
                                        NULL, &problems, &e);
     mem_free(text);
     if (code != CARILLON_OK) {
-        const char *file = strcmp(c->args[1], "-") == 0 ? "<stdin>" : c->args[1];
+        const char *file = cli_file_name(c->args[1]);
         int rc = cli_failed(file, &e);
         if (problems != NULL) {
             problems_print(file, problems);
@@ -568,6 +583,18 @@ const struct command commands[] = {
      cmd_workflow_show},
     {"workflow delete", "NAME", "no more starts; what runs goes on", NULL, 1, 1,
      cmd_workflow_delete},
+    {"workflow check", "FILE...", "what is wrong with definitions; exit code 1 when anything is",
+     "Every mistake is printed as FILE:LINE:COLUMN: /pointer: what is wrong and the remedy. Needs "
+     "no\n"
+     "node.",
+     1, ARGS_MAX, cmd_workflow_check},
+    {"workflow test", "DEFINITION", "run a definition with mocked tasks, in no time",
+     "Waits, retries and time-outs pass at once, and no node is needed. --mock FILE has the "
+     "outcomes\n"
+     "of tasks in the format of Step Functions Local; all its test cases are run, or one with "
+     "--case.\n"
+     "Exit code 0 when each ended as expected: SUCCEEDED, or as the --expect options say.",
+     1, 1, cmd_workflow_test},
     {"start", "WORKFLOW", "start an execution",
      "With --wait the exit code is 0 only when it SUCCEEDED.", 1, 1, cmd_start},
     {"list", "", "executions, newest first", NULL, 0, 0, cmd_list},

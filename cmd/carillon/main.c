@@ -47,6 +47,16 @@ static const struct {
     {"processes", 0, O_INT, offsetof(struct cli, processes), "N", "bench: worker processes"},
     {"concurrency", 0, O_INT, offsetof(struct cli, concurrency), "N",
      "bench: executions in flight, or tasks a worker holds"},
+    {"mock", 0, O_TEXT, offsetof(struct cli, mock), "FILE",
+     "workflow test: outcomes of tasks, as for Step Functions Local"},
+    {"case", 0, O_TEXT, offsetof(struct cli, test_case), "NAME",
+     "workflow test: only this test case"},
+    {"expect-status", 0, O_TEXT, offsetof(struct cli, expect_status), "STATUS",
+     "workflow test: how it must end (default SUCCEEDED)"},
+    {"expect-output", 0, O_TEXT, offsetof(struct cli, expect_output), "JSON|@FILE",
+     "workflow test: its output must equal this"},
+    {"expect-error", 0, O_TEXT, offsetof(struct cli, expect_error), "NAME",
+     "workflow test: it must fail with this error"},
     {"queue", 0, O_TEXT, offsetof(struct cli, queue), "NAME", "bench worker: its queue"},
 };
 

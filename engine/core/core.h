@@ -114,6 +114,11 @@ struct history_sink {
     void (*event)(struct history_sink *s, const struct history_event *e);
 };
 
+/* One JSON object with the members of the API's GetExecutionHistory: timestamp, type, id,
+ * previousEventId and the details under the name of their type ("stateEnteredEventDetails"; absent when
+ * there are none); and "scope" in a branch or iteration. */
+void history_write(struct buf *out, const struct history_event *e);
+
 /* Folds one stored row: seq must be exec_seq + 1. "sink" may be NULL (then no details are built).
  * ERR_MALFORMED leaves the execution unusable: free it. */
 enum err exec_apply_row(struct exec *x, uint64_t seq, struct wall at, struct str body,
