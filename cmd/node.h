@@ -35,6 +35,7 @@ struct node_config {
     uint32_t definitions;  /* cache.workflowDefinitions.maxSize */
     uint32_t batches, batch_min;
     uint32_t requests_max; /* threadPools.workflow.queueCapacity */
+    uint32_t tasks_max;    /* open tasks without a worker kept in memory; 0: DISPATCH_TASKS_MAX */
 };
 void node_config_defaults(struct node_config *c);
 

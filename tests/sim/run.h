@@ -17,7 +17,7 @@ enum {
     ORDERS_MAX = 600,
     CLIENTS_MAX = 4,
     WORKERS_MAX = 4,
-    WORKFLOWS = 8,
+    WORKFLOWS = 9,
     HELD_MAX = 32, /* more than any capacity drawn */
     LOAD_S = 75,   /* of virtual time: three boundaries of 20 s windows at least */
     HEAL_S = 150,  /* stated bound: everything that was started has ended after it */

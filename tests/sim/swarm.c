@@ -73,4 +73,5 @@ void swarm_draw(struct swarm *s, struct rng *rng)
     s->node.definitions = rng_chance(rng, 0.5) ? 1000 : 2;
     s->node.batches = (uint32_t)rng_between(rng, 1, 3);
     s->node.batch_min = (uint32_t)rng_between(rng, 1, 64);
+    s->node.tasks_max = rng_chance(rng, 0.5) ? 0 : (uint32_t)rng_between(rng, 2, 20);
 }

@@ -50,6 +50,9 @@ static const struct {
     {"timeout", 2,
      "{\"StartAt\":\"T1\",\"States\":{\"T1\":" TASK("\"TimeoutSeconds\":15," END) "}}"},
     {"retry", 3, "{\"StartAt\":\"T1\",\"States\":{\"T1\":" TASK(RETRY END) "}}"},
+    {"unheard", 1, /* no worker asks at its queue */
+     "{\"StartAt\":\"T1\",\"States\":{\"T1\":{\"Type\":\"Task\",\"Resource\":\"queue:nobody\","
+     "\"TimeoutSeconds\":20," END "}}}"},
 };
 
 const char *workflow_name(uint32_t index)
@@ -72,14 +75,14 @@ void order_payload(const struct order *o, uint32_t steps, char *out, size_t size
 
 unsigned order_end(const struct order *o, uint32_t *steps, const char **error)
 {
-    static const uint32_t all[WORKFLOWS] = {5, 2, 2, 1, 1, 1, 1, 1};
+    static const uint32_t all[WORKFLOWS] = {5, 2, 2, 1, 1, 1, 1, 1, 0};
     *steps = all[o->workflow];
     *error = NULL;
     if (o->workflow == 2 && o->variant == 1) {
         *error = "Chosen";
     } else if ((o->workflow == 3 && o->variant == 1) || (o->workflow == 7 && o->variant == 2)) {
         *error = "Broken";
-    } else if (o->workflow == 6 && o->variant == 1) {
+    } else if ((o->workflow == 6 && o->variant == 1) || o->workflow == 8) {
         *error = "States.Timeout";
     }
     return *error != NULL ? EXEC_FAILED : EXEC_SUCCEEDED;
