@@ -104,6 +104,7 @@ static void engine_make(struct node *n)
                                .batches = n->c.batches,
                                .batch_min = n->c.batch_min,
                                .requests_max = n->c.requests_max,
+                               .tasks_max = n->c.tasks_max,
                                .incarnation = on_incarnation,
                                .started = on_started,
                                .state = on_state,

@@ -38,6 +38,7 @@ struct node_config {
     uint32_t batches;      /* commit.maxInFlight */
     uint32_t batch_min;    /* commit.minTurns */
     uint32_t requests_max; /* threadPools.workflow.queueCapacity */
+    uint32_t tasks_max;    /* open tasks without a worker kept in memory; 0: DISPATCH_TASKS_MAX */
 };
 void node_config_defaults(struct node_config *c);
 

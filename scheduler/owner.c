@@ -824,6 +824,7 @@ static void timer_fired(struct loop_timer *timer)
 struct owner *owner_new(const struct owner_config *config)
 {
     PRE(config->heartbeat_us > 0 && config->window_us > 0 && config->ring_windows > 0);
+    PRE(config->coord != NULL);
     struct owner *o = MEM_NEW(struct owner);
     o->c = *config;
     fsm_init(&o->fsm, "owner", states, OWNER_STARTING, NULL);

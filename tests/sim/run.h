@@ -18,8 +18,8 @@ enum {
     ORDERS_MAX = 600,
     CLIENTS_MAX = 4,
     WORKERS_MAX = 4,
-    WORKFLOWS = 13, /* defined */
-    STARTABLE = 12, /* of them started by clients; the last one is a child */
+    WORKFLOWS = 14, /* defined */
+    STARTABLE = 13, /* of them started by clients; the last one is a child */
     CALLBACKS_MAX = 256,
     HELD_MAX = 32, /* more than any capacity drawn */
     LOAD_S = 75,   /* of virtual time: three boundaries of 20 s windows at least */

@@ -78,4 +78,5 @@ void swarm_draw(struct swarm *s, struct rng *rng)
     s->coord_silent = rate(rng, 0.5);
     s->coord_wrong = rate(rng, 0.3);
     s->store_move_max = rng_chance(rng, 0.3) ? STORE_MOVE_MAX : (uint32_t)rng_between(rng, 1, 8);
+    s->node.tasks_max = rng_chance(rng, 0.5) ? 0 : (uint32_t)rng_between(rng, 2, 20);
 }

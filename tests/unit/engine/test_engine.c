@@ -433,8 +433,11 @@ START_TEST(tasks_larger_than_an_answer)
     RUN_UNTIL(&f, f.held_len > 0, 10 * US_PER_S);
     ck_assert_uint_lt(f.held_len, TASKS);
     ck_assert_uint_gt(f.held_len, TASKS / 2);
-    peer_poll(&f, "work", 50, 1000);
-    RUN_UNTIL(&f, f.held_len == TASKS, 10 * US_PER_S);
+    for (int polls = 0; f.held_len < TASKS; polls++) { /* some inputs have to be fetched */
+        ck_assert_int_lt(polls, 4);
+        peer_poll(&f, "work", 50, 1000);
+        world_run(f.world, f.world->now_us + US_PER_S);
+    }
     ck_assert_uint_eq(f.errors, 0);
     fixture_teardown(&f);
 }
