@@ -143,6 +143,7 @@ bool entry_starting(const struct entry *e)
 /* The store does not have it. A start still waiting to be made durable begins anew. */
 static void entry_absent(struct shard *s, struct entry *e)
 {
+    damage_over(s, &e->id, true);
     struct item *first =
         list_empty(&e->waiting) ? NULL : LIST_ENTRY(e->waiting.next, struct item, link);
     if (first != NULL && first->type == ITEM_START && e->exists) {
@@ -358,14 +359,12 @@ static void entry_loaded(struct shard *s, struct entry *e, const struct exec_row
     struct exec *x;
     enum err err = state_build(row, def, &x, &d);
     if (err != ERR_OK) {
-        char id[EXEC_ID_TEXT + 1];
-        exec_id_format(&e->id, id);
-        log_error("stored execution cannot be read", "execution=%s detail=\"%s\"", id, d.text);
-        entry_fail(s, e, ERR_FATAL);
+        entry_damaged(s, e, d.text);
         return;
     }
+    damage_over(s, &e->id, false);
     e->x = x;
-    e->exists = false;
+    e->exists = e->alone = false;
     e->turn = row->turn;
     e->closed_at = row->closed_at;
     e->state = ENTRY_READY;
@@ -381,6 +380,11 @@ static void entry_loaded(struct shard *s, struct entry *e, const struct exec_row
         entry_notify_closed(s, e);
     }
     e->yielded = exec_can_run(x);
+    if (e->yielded && damage_wait_us(s, &e->id) > 0) {
+        e->yielded = false; /* its turn was refused: the deadline that it left behind wakes it */
+        struct timer_row go_on = timer_go_on(s, e, exec_seq(x));
+        timerq_again(s->timerq, &go_on, damage_wait_us(s, &e->id));
+    }
     if (list_empty(&e->waiting) && !e->yielded) {
         entry_rest(s, e);
     } else {
@@ -390,6 +394,19 @@ static void entry_loaded(struct shard *s, struct entry *e, const struct exec_row
 
 static void load_continue(struct load *l);
 
+static void entry_undefined(struct shard *s, struct entry *e, uint64_t revision, enum err err)
+{
+    char text[ERR_DETAIL_SIZE];
+    enum err_class class = err_class(err);
+    if (class != ERRC_NOT_FOUND && class != ERRC_INVALID) {
+        entry_load(s, e, true);
+        return;
+    }
+    (void)snprintf(text, sizeof(text), "revision %" PRIu64 " of its definition %s", revision,
+                   err == ERR_NO_WORKFLOW ? "is not in the store" : "does not parse");
+    entry_damaged(s, e, text);
+}
+
 static void load_def_done(struct defs_wait *w, struct def *def, const struct definition_row *row,
                           enum err err)
 {
@@ -397,11 +414,7 @@ static void load_def_done(struct defs_wait *w, struct def *def, const struct def
     struct load *l = CONTAINER_OF(w, struct load, wait);
     struct entry *e = entry_find(l->shard, &l->ids[l->at]);
     if (def == NULL && e != NULL && e->state == ENTRY_LOADING) {
-        if (err == ERR_NO_WORKFLOW) {
-            entry_fail(l->shard, e, ERR_NO_WORKFLOW);
-        } else {
-            entry_load(l->shard, e, true);
-        }
+        entry_undefined(l->shard, e, l->req.rows[l->at].revision, err);
         l->at++;
     }
     if (l->waiting) {
@@ -446,6 +459,13 @@ static void load_continue(struct load *l)
     shard_pump(s);
 }
 
+/* Another try would end likewise; one of the executions read together may be the cause. */
+static bool load_unreadable(enum err e)
+{
+    enum err_class class = err_class(e);
+    return class != ERRC_RETRY && class != ERRC_UNKNOWN && class != ERRC_LIMIT;
+}
+
 static void load_done(struct store_req *r)
 {
     struct store_load *req = CONTAINER_OF(r, struct store_load, req);
@@ -457,11 +477,21 @@ static void load_done(struct store_req *r)
         load_continue(l);
         return;
     }
-    log_warn("executions not loaded, trying again", "count=%u error=%s", l->len, err_name(r->err));
+    bool unreadable = load_unreadable(r->err);
+    if (!unreadable || l->len > 1) { /* else it is told of the execution */
+        log_warn("executions not loaded, trying again", "count=%u error=%s", l->len,
+                 err_name(r->err));
+    }
     for (uint32_t i = 0; i < l->len; i++) {
         struct entry *e = entry_find(s, &l->ids[i]);
-        if (e != NULL && e->state == ENTRY_LOADING && !list_linked(&e->queue)) {
-            entry_load(s, e, true);
+        if (e == NULL || e->state != ENTRY_LOADING || list_linked(&e->queue)) {
+            continue;
+        }
+        if (unreadable && e->alone) {
+            entry_damaged(s, e, r->detail.text);
+        } else {
+            e->alone = unreadable;
+            entry_load(s, e, !unreadable);
         }
     }
     arena_fini(&l->arena);
@@ -477,11 +507,15 @@ void loads_start(struct shard *s)
         l->shard = s;
         l->wait.done = load_def_done;
         arena_init(&l->arena, 0);
-        struct list *it;
-        bool inbox = false;
+        bool alone = false, inbox = false;
         l->life = s->lives;
-        while (l->len < LOAD_IDS_MAX && (it = list_pop_front(&s->loading)) != NULL) {
-            const struct entry *e = LIST_ENTRY(it, struct entry, queue);
+        while (l->len < LOAD_IDS_MAX && !alone && !list_empty(&s->loading)) {
+            struct entry *e = LIST_ENTRY(s->loading.next, struct entry, queue);
+            alone = e->alone;
+            if (alone && l->len > 0) {
+                break;
+            }
+            list_remove(&e->queue);
             inbox = inbox || e->arm;
             l->ids[l->len++] = e->id;
         }

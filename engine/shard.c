@@ -32,7 +32,7 @@ static void timer_finish(struct shard *s, const struct item *it, enum err e)
     if (e == ERR_STALE || e == ERR_STOPPED || e == ERR_NO_EXECUTION) {
         timers_drop_add(s, &it->timer);
     } else if (e != ERR_OK && e != ERR_GOING_AWAY && !s->stopping) {
-        timerq_armed(s->timerq, &it->timer);
+        timerq_again(s->timerq, &it->timer, MAX(damage_wait_us(s, &it->exec), (int64_t)BACKOFF_US));
     }
 }
 
@@ -216,12 +216,13 @@ static enum err fact_error(enum fact_result r)
     return ERR_FATAL;
 }
 
-static enum fact_result offer(struct shard *s, const struct entry *e, const struct item *it,
+static enum fact_result offer(struct shard *s, struct entry *e, const struct item *it,
                               struct err_detail *detail)
 {
     if (it->fact.type == FACT_TIMER && it->fact.timer_idx == TIMER_GO_ON) {
         /* No fact: the turn goes on by itself, and deletes the row. */
-        bool ours = e->yielded && it->fact.timer_seq == exec_seq(e->x);
+        bool ours = exec_can_run(e->x) && it->fact.timer_seq == exec_seq(e->x);
+        e->yielded = e->yielded || ours;
         return ours ? FACT_ACCEPTED : FACT_STALE;
     }
     return turn_fact(s->turn, &it->fact, detail);
@@ -382,6 +383,9 @@ static void item_arrived(struct shard *s, struct item *it)
         item_finish(s, it, ERR_RETRY);
         return;
     }
+    if (damage_answers(s, it)) {
+        return;
+    }
     struct entry *e = entry_find(s, &it->exec);
     if (e == NULL) {
         e = entry_make(s, &it->exec);
@@ -434,7 +438,7 @@ static void timers_soon(struct timerq_handler *h, const struct timer_row *rows, 
 {
     struct shard *s = CONTAINER_OF(h, struct shard, timerq_handler);
     for (uint32_t i = 0; i < len; i++) {
-        if (entry_find(s, &rows[i].exec) == NULL) {
+        if (entry_find(s, &rows[i].exec) == NULL && damage_wait_us(s, &rows[i].exec) == 0) {
             entry_load(s, entry_make(s, &rows[i].exec), false);
         }
     }
@@ -455,6 +459,7 @@ void shard_incarnation(struct shard *s, const struct uuid *incarnation)
     s->lives++;
     batch_void(s);
     defs_clear(s->defs);
+    damage_forget(s);
 }
 
 /* Lanes became ours: what is in memory of them may be from before somebody else had them. */
@@ -611,6 +616,7 @@ struct shard *shard_new(const struct shard_config *config)
     s->defs = defs_new(config->loop, config->store, config->definitions, config->definition_us);
     s->turn = turn_new();
     map_init(&s->entries);
+    map_init(&s->damaged);
     list_init(&s->lru);
     list_init(&s->dirty);
     list_init(&s->loading);
@@ -659,6 +665,7 @@ void shard_free(struct shard *s)
         entry_drop(s, MAP_ORDER_ENTRY(it, struct entry, node));
     }
     cache_tell(s);
+    damage_forget(s);
     batch_free(s->open);
     struct list *l;
     while ((l = list_pop_front(&s->batches_free)) != NULL) {
@@ -668,6 +675,7 @@ void shard_free(struct shard *s)
     defs_free(s->defs);
     turn_free(s->turn);
     map_fini(&s->entries);
+    map_fini(&s->damaged);
     heap_fini(&s->watch_expiry);
     buf_fini(&s->scratch);
     mem_free(s);

@@ -1,4 +1,4 @@
-/* What shard.c, cache.c and commit.c share; nobody else includes it. */
+/* What shard.c, cache.c, commit.c and damage.c share; nobody else includes it. */
 #ifndef CARILLON_ENGINE_SHARD_INTERNAL_H
 #define CARILLON_ENGINE_SHARD_INTERNAL_H
 
@@ -49,6 +49,7 @@ struct entry {
     bool yielded;               /* its last turn ran out of fuel: go on without a fact */
     bool exists;                /* loading: its start's key is taken, perhaps by itself */
     bool arm;                   /* after loading: announce every open task and timer */
+    bool alone;                 /* loading: not with others, one of whom cannot be read */
     struct task_token *closing; /* owned: tasks closed by turns whose fate is not known yet */
     uint32_t closing_len;
     struct exec_id *telling; /* owned: to whom such turns told something */
@@ -115,6 +116,7 @@ struct shard {
     struct turn *turn;
     struct map entries;
     struct list lru, dirty, loading, delayed;
+    struct map damaged; /* damage.c */
     size_t bytes;
     size_t told_len, told_bytes; /* this shard's share in the metrics */
     struct loop_task pump;
@@ -178,6 +180,18 @@ void rubbish_forget(struct shard *s);
 void rubbish_fini(struct shard *s);
 /* What the turn tells others and has read, into its row. */
 void ctx_letters(struct shard *s, struct arena *a, struct turn_ctx *c, const struct turn_out *out);
+
+/* damage.c */
+/* It cannot be read, or ("refused") its turn is not stored: left alone for a while. */
+void damage_note(struct shard *s, const struct exec_id *id, bool refused, const char *reason);
+/* It was read; "durable": a turn of it was stored, or it is gone. */
+void damage_over(struct shard *s, const struct exec_id *id, bool durable);
+/* Finishes an item of an execution that is left alone. */
+bool damage_answers(struct shard *s, struct item *it);
+int64_t damage_wait_us(const struct shard *s, const struct exec_id *id); /* 0: it is not */
+void damage_forget(struct shard *s);
+/* It cannot be read: tells everybody who waits, and drops the entry. */
+void entry_damaged(struct shard *s, struct entry *e, const char *reason);
 
 /* commit.c */
 struct batch *batch_open(struct shard *s); /* the batch being filled; NULL: all are on their way */

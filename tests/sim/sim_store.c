@@ -577,6 +577,22 @@ void sim_store_cut(struct sim_store *s, struct host *h)
     }
 }
 
+void sim_store_damage(struct sim_store *s, const struct exec_id *exec, enum sim_damage damage)
+{
+    struct sim_key k;
+    key_begin(&k, TABLE_EXEC);
+    key_bytes(&k, exec->b, sizeof(exec->b));
+    struct kv_node *n = kv_get(s->kv, key_str(&k));
+    struct exec_rec rec = {0};
+    if (n != NULL) {
+        memcpy(&rec, kv_value(n).p, sizeof(rec));
+    }
+    world_note(s->world, "damage", damage, rec.seq);
+    s->damage = damage;
+    s->damaged = *exec;
+    s->damaged_revision = damage == SIM_DEFINITION_GONE ? rec.revision : 0;
+}
+
 void sim_store_failover(struct sim_store *s, int64_t tail_us)
 {
     struct world *w = s->world;

@@ -18,6 +18,15 @@ struct sim_store_faults {
     int64_t slow_us;
 };
 
+/* What is wrong with the rows of one execution. */
+enum sim_damage {
+    SIM_SOUND,
+    SIM_HISTORY_DAMAGED, /* a byte of what it is folded from is another */
+    SIM_LOAD_FAILS,      /* a load that names it fails as a whole */
+    SIM_DEFINITION_GONE, /* of its revision, and so for all executions of that */
+    SIM_TURNS_REFUSED,   /* for their data; with them the whole batch */
+};
+
 /* What a watcher sees: each transaction at the instant it commits, and each rollback. The request's
  * inputs and outputs may be read; nothing may be changed. */
 struct sim_store_watch {
@@ -36,6 +45,9 @@ struct sim_store {
     struct sim_store_watch *watch;
     int64_t latency_us; /* typical, both ways together */
     int64_t away_until;
+    enum sim_damage damage;
+    struct exec_id damaged;
+    uint64_t damaged_revision;
     uint64_t system_id;
     uint32_t timeline;
     uint64_t lsn;
@@ -58,6 +70,8 @@ void sim_store_free(struct sim_store *s); /* after world_free */
 void sim_store_away(struct sim_store *s, int64_t us);
 /* A failover: commits younger than "tail_us" never happened; timeline + 1; all sessions end. */
 void sim_store_failover(struct sim_store *s, int64_t tail_us);
+/* Of one execution at a time; reads show it, the tables are as ever. SIM_SOUND: it is restored. */
+void sim_store_damage(struct sim_store *s, const struct exec_id *exec, enum sim_damage damage);
 /* Ends the sessions of a host as a broken connection does; the lease stays. */
 void sim_store_cut(struct sim_store *s, struct host *h);
 /* Opens or ends the session of an incarnation. */
