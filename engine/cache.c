@@ -109,7 +109,7 @@ void entry_load(struct shard *s, struct entry *e, bool delayed)
     if (delayed) {
         list_push_back(&s->delayed, &e->queue);
         if (!s->delay.armed) {
-            loop_timer_after(s->c.loop, &s->delay, DELAY_US);
+            loop_timer_after(s->c.loop, &s->delay, MAX(s->load_wait_us, (int64_t)DELAY_US));
         }
     } else {
         list_push_back(&s->loading, &e->queue);
@@ -143,7 +143,7 @@ bool entry_starting(const struct entry *e)
 /* The store does not have it. A start still waiting to be made durable begins anew. */
 static void entry_absent(struct shard *s, struct entry *e)
 {
-    damage_over(s, &e->id, true);
+    damage_over(s, &e->id);
     struct item *first =
         list_empty(&e->waiting) ? NULL : LIST_ENTRY(e->waiting.next, struct item, link);
     if (first != NULL && first->type == ITEM_START && e->exists) {
@@ -257,15 +257,29 @@ static void arm_told(struct entry *e, struct arming *a)
     e->telling_len = 0;
 }
 
+void entry_closing(struct entry *e, const struct task_token *tasks, uint32_t len)
+{
+    if (len > 0) {
+        e->closing = mem_realloc(e->closing, sizeof(e->closing[0]) * (e->closing_len + len));
+        memcpy(e->closing + e->closing_len, tasks, sizeof(e->closing[0]) * len);
+        e->closing_len += len;
+    }
+}
+
+void entry_owes(struct entry *e, const struct task_token *tasks, uint32_t tasks_len,
+                const struct exec_id *execs, uint32_t execs_len)
+{
+    entry_closing(e, tasks, tasks_len);
+    if (execs_len > 0) {
+        e->telling = mem_realloc(e->telling, sizeof(e->telling[0]) * (e->telling_len + execs_len));
+        memcpy(e->telling + e->telling_len, execs, sizeof(e->telling[0]) * execs_len);
+        e->telling_len += execs_len;
+    }
+}
+
 void entry_doubt(struct entry *e, const struct turn_row *t)
 {
-    if (t->tasks_done_len > 0) {
-        uint32_t len = e->closing_len + t->tasks_done_len;
-        e->closing = mem_realloc(e->closing, sizeof(e->closing[0]) * len);
-        memcpy(e->closing + e->closing_len, t->tasks_done,
-               sizeof(e->closing[0]) * t->tasks_done_len);
-        e->closing_len = len;
-    }
+    entry_closing(e, t->tasks_done, t->tasks_done_len);
     if (t->inbox_new_len > 0) {
         e->telling =
             mem_realloc(e->telling, sizeof(e->telling[0]) * (e->telling_len + t->inbox_new_len));
@@ -362,7 +376,7 @@ static void entry_loaded(struct shard *s, struct entry *e, const struct exec_row
         entry_damaged(s, e, d.text);
         return;
     }
-    damage_over(s, &e->id, false);
+    damage_read(s, e);
     e->x = x;
     e->exists = e->alone = false;
     e->turn = row->turn;
@@ -370,7 +384,9 @@ static void entry_loaded(struct shard *s, struct entry *e, const struct exec_row
     e->state = ENTRY_READY;
     entry_measure(s, e);
     settle_doubts(s, e, row);
-    letters_take(s, e, row);
+    if (damage_wait_us(s, &e->id) == 0) { /* else they stay until it is looked at again */
+        letters_take(s, e, row);
+    }
     if (e->arm) {
         e->arm = false;
         arm_tasks(s, e);
@@ -380,10 +396,10 @@ static void entry_loaded(struct shard *s, struct entry *e, const struct exec_row
         entry_notify_closed(s, e);
     }
     e->yielded = exec_can_run(x);
-    if (e->yielded && damage_wait_us(s, &e->id) > 0) {
-        e->yielded = false; /* its turn was refused: the deadline that it left behind wakes it */
-        struct timer_row go_on = timer_go_on(s, e, exec_seq(x));
-        timerq_again(s->timerq, &go_on, damage_wait_us(s, &e->id));
+    if (damage_wait_us(s, &e->id) > 0) {
+        e->yielded = false; /* its turn was refused, and is not to be tried now */
+    } else if (list_empty(&e->waiting) && !e->yielded) {
+        damage_over(s, &e->id); /* what was refused is not asked for any more */
     }
     if (list_empty(&e->waiting) && !e->yielded) {
         entry_rest(s, e);
@@ -472,12 +488,15 @@ static void load_done(struct store_req *r)
     struct load *l = CONTAINER_OF(req, struct load, req);
     struct shard *s = l->shard;
     if (r->err == ERR_OK) {
+        s->load_wait_us = 0;
         storeclock_sample(&s->clock, r->sent, r->answered, r->store_now);
         metric_add(&metric_loads, l->len);
         load_continue(l);
         return;
     }
     bool unreadable = load_unreadable(r->err);
+    s->load_wait_us =
+        MIN(MAX(s->load_wait_us * 2, (int64_t)DELAY_US), unreadable ? 0 : (int64_t)BACKOFF_US);
     if (!unreadable || l->len > 1) { /* else it is told of the execution */
         log_warn("executions not loaded, trying again", "count=%u error=%s", l->len,
                  err_name(r->err));
@@ -516,6 +535,8 @@ void loads_start(struct shard *s)
                 break;
             }
             list_remove(&e->queue);
+            damage_load(s, e);
+            entry_sure(e);
             inbox = inbox || e->arm;
             l->ids[l->len++] = e->id;
         }

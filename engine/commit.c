@@ -267,7 +267,7 @@ static void turn_durable(struct shard *s, struct batch *b, struct turn_ctx *c)
     e->flight = NULL;
     e->turn = c->row.turn;
     e->yielded = c->yielded;
-    damage_over(s, &e->id, true);
+    damage_over(s, &e->id);
     metric_add(&metric_turns, 1);
     metric_add(&metric_starts, c->row.start != NULL ? 1 : 0);
     if (c->row.status != STATUS_OPEN) {
@@ -399,6 +399,9 @@ static void turn_again(struct shard *s, struct turn_ctx *c, enum err err, const 
          * node, and what was not acknowledged may be repeated. */
         entry_fail(s, e, unknown ? ERR_UNKNOWN : ERR_GOING_AWAY);
         return;
+    }
+    if (err_class(err) == ERRC_FENCED) {
+        s->load_wait_us = BACKOFF_US; /* the owner finds out first */
     }
     if (err_class(err) == ERRC_FENCED && s->c.foreign != NULL) {
         s->c.foreign(s->c.arg);

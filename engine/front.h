@@ -77,8 +77,8 @@ struct front {
     struct storeclock clock;
     struct rng rng;
     struct map conns;
-    struct map tenants;  /* names known: client_api.c */
-    struct map starting; /* starts under way by key: starts.c */
+    struct map tenants;       /* names known: client_api.c */
+    struct map starting;      /* starts under way by key: starts.c */
     struct list asking_later; /* tasks whose input could not be had yet: worker_api.c */
     enum owner_state state;
     struct str other_node;

@@ -116,7 +116,10 @@ struct shard {
     struct turn *turn;
     struct map entries;
     struct list lru, dirty, loading, delayed;
-    struct map damaged; /* damage.c */
+    int64_t load_wait_us; /* loads fail: how long one waits for the next */
+    struct map damaged;   /* damage.c */
+    struct heap damaged_looks;
+    struct loop_timer damage_timer;
     size_t bytes;
     size_t told_len, told_bytes; /* this shard's share in the metrics */
     struct loop_task pump;
@@ -145,6 +148,7 @@ void shard_pump(struct shard *s); /* asks for a round of turns */
 void item_finish(struct shard *s, struct item *it, enum err e);
 void entry_answer(struct shard *s, struct entry *e, struct item *it);
 void entry_notify_closed(struct shard *s, struct entry *e);
+void entry_sure(struct entry *e);
 struct wall shard_now(const struct shard *s);
 /* Nobody is to get it: it was submitted, or the engine does it. */
 bool task_waits(const struct core_task *t);
@@ -170,6 +174,10 @@ void entry_fail(struct shard *s, struct entry *e, enum err err);
 /* A turn that closed these tasks and told these executions something may or may not be durable: looked at
  * after the next load. */
 void entry_doubt(struct entry *e, const struct turn_row *t);
+/* Likewise these tasks, and executions. */
+void entry_closing(struct entry *e, const struct task_token *tasks, uint32_t len);
+void entry_owes(struct entry *e, const struct task_token *tasks, uint32_t tasks_len,
+                const struct exec_id *execs, uint32_t execs_len);
 
 /* inbox.c: what other executions have told */
 void letters_take(struct shard *s, struct entry *e, const struct exec_row *row);
@@ -184,12 +192,15 @@ void ctx_letters(struct shard *s, struct arena *a, struct turn_ctx *c, const str
 /* damage.c */
 /* It cannot be read, or ("refused") its turn is not stored: left alone for a while. */
 void damage_note(struct shard *s, const struct exec_id *id, bool refused, const char *reason);
-/* It was read; "durable": a turn of it was stored, or it is gone. */
-void damage_over(struct shard *s, const struct exec_id *id, bool durable);
+/* A turn of it was stored, or it is gone. */
+void damage_over(struct shard *s, const struct exec_id *id);
+/* It is about to be read, and has been: what is owed to it is the entry's again. */
+void damage_load(struct shard *s, struct entry *e);
+void damage_read(struct shard *s, struct entry *e);
 /* Finishes an item of an execution that is left alone. */
 bool damage_answers(struct shard *s, struct item *it);
 int64_t damage_wait_us(const struct shard *s, const struct exec_id *id); /* 0: it is not */
-void damage_forget(struct shard *s);
+void damage_forget(struct shard *s, bool all); /* all, or those whose lane is not held */
 /* It cannot be read: tells everybody who waits, and drops the entry. */
 void entry_damaged(struct shard *s, struct entry *e, const char *reason);
 

@@ -37,6 +37,7 @@ enum swarm_kind {
     SWARM_NET_CUT,
     SWARM_WORKER,
     SWARM_CLOCK,
+    SWARM_DAMAGE, /* rows of one execution, or mended again */
     SWARM_KINDS,
 };
 
@@ -54,6 +55,7 @@ struct swarm {
     uint16_t lanes;
     int32_t drift_ppm;
     double dup, slow, late, give_back; /* of workers */
+    int64_t writer_gap_us;             /* a second writer acts so often; 0: there is none */
 };
 void swarm_draw(struct swarm *s, struct rng *rng);
 const char *swarm_kind_name(enum swarm_kind k);
@@ -129,7 +131,8 @@ struct run {
     struct fault_set faults;
     struct node_events events;
     bool draining, healing, stopping, node_started;
-    struct event fault, freed;
+    struct event fault, freed, writer, work;
+    uint64_t calls_seen; /* of the store */
     struct actor clients[CLIENTS_MAX], workers[WORKERS_MAX];
     uint32_t definitions; /* put so far */
     struct order orders[ORDERS_MAX];
@@ -173,6 +176,8 @@ void workflow_rules(struct checkers *c);
 void order_payload(const struct order *o, uint32_t steps, char *out, size_t size);
 /* How it must end when nobody stops it. */
 unsigned order_end(const struct order *o, uint32_t *steps, const char **error);
+/* Does an attempt of its own work fail? */
+bool order_fails(const struct order *o, uint32_t attempt);
 /* Ends that are legal, too: the work of a workflow with a time-out may have been late; a failover may have
  * taken the definition of the children. */
 bool order_excused(struct run *r, const struct order *o, struct str error);
@@ -183,6 +188,7 @@ bool order_child_fails(const struct order *o);
 /* How many children it has when all goes well. */
 uint32_t order_children(const struct order *o);
 bool order_calls(const struct order *o);
+struct order *order_known(struct run *r); /* one whose execution is known; NULL: none */
 
 /* tables.c: reads the tables at the end. */
 void tables_check(struct run *r);

@@ -264,21 +264,14 @@ static void commit_drop_all(struct store_req *r)
     }
 }
 
-/* The transaction itself: all of it or nothing. */
-static void op_execute(struct sim_op *op)
+/* The transaction itself: all of it or nothing. "out": whose memory the outputs are made in. */
+static void transact(struct sim_store *s, struct store_req *r, struct host *caller,
+                     struct host *out, struct arena *arena)
 {
-    struct sim_store *s = op->s;
-    struct store_req *r = op->req;
-    struct sim_exec x = {
-        .s = s,
-        .host = op->own == NULL ? op->host : NULL,
-        .arena = op->own == NULL ? r->arena : op->own,
-        .now = world_wall(s->world),
-    };
+    struct sim_exec x = {.s = s, .host = out, .arena = arena, .now = world_wall(s->world)};
     uint64_t mark = kv_mark(s->kv);
-    op->executed = true;
     r->detail = (struct err_detail){0};
-    r->err = of_old_timeline(s, r, op->host) ? ERR_FENCED : op_dispatch(&x, r);
+    r->err = of_old_timeline(s, r, caller) ? ERR_FENCED : op_dispatch(&x, r);
     r->store_now = r->err == ERR_OK ? x.now : (struct wall){0};
     if (r->err != ERR_OK) {
         kv_undo(s->kv, mark);
@@ -296,6 +289,22 @@ static void op_execute(struct sim_op *op)
     if (s->watch != NULL) {
         s->watch->committed(s->watch, r);
     }
+}
+
+static void op_execute(struct sim_op *op)
+{
+    struct host *out = op->own == NULL ? op->host : NULL;
+    op->executed = true;
+    transact(op->s, op->req, op->host, out, op->own == NULL ? op->req->arena : op->own);
+}
+
+void sim_store_now(struct sim_store *s, struct store_req *r)
+{
+    if (s->away_until > s->world->now_us) {
+        r->err = ERR_UNAVAILABLE;
+        return;
+    }
+    transact(s, r, NULL, NULL, r->arena);
 }
 
 static bool op_writes(enum store_op op)

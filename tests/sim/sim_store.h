@@ -66,6 +66,8 @@ struct sim_store {
 
 struct sim_store *sim_store_new(struct world *w, uint16_t shard, uint16_t lanes);
 void sim_store_free(struct sim_store *s); /* after world_free */
+/* A call of the world itself, outside of all hosts: executed and answered now; "done" does not run. */
+void sim_store_now(struct sim_store *s, struct store_req *r);
 /* Calls made meanwhile answer ERR_UNAVAILABLE; those under way ERR_UNKNOWN, done or not. */
 void sim_store_away(struct sim_store *s, int64_t us);
 /* A failover: commits younger than "tail_us" never happened; timeline + 1; all sessions end. */
