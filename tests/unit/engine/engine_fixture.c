@@ -30,6 +30,7 @@ static void peer_on_poll_ok(struct fixture *f, const struct msg_poll_ok *m)
     for (uint32_t i = 0; i < m->acks_len; i++) {
         f->acked += m->acks[i] == ERR_OK;
         f->stale += m->acks[i] == ERR_STALE;
+        f->again += err_class((enum err)m->acks[i]) == ERRC_RETRY;
     }
     for (uint32_t i = 0; i < m->tasks_len; i++) {
         peer_on_task(f, &m->tasks[i]);
