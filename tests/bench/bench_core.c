@@ -1,96 +1,9 @@
-/* What the core costs: turns "task succeeded -> next Task", pure transitions, a large Map, and how the
- * cost grows with states, items and payload. Run by hand: bench_core [seconds per line]. */
+/* What the core costs: turns "task succeeded -> next Task", pure transitions, a Map. How the cost grows
+ * with states, items and payload is bench_core_growth's. Run by hand: bench_core [seconds per line]. */
 #define CARILLON_ADAPTER 1
 #include "base/prelude.h"
 
-#include <time.h>
-
-#include "base/assert.h"
-#include "base/mem.h"
-#include "engine/core/core.h"
-
-struct bench {
-    struct def *def;
-    struct exec *x;
-    struct turn *t;
-    struct rng rng;
-    struct wall now;
-    const struct turn_out *out;
-    uint64_t bytes; /* of rows */
-};
-
-static double seconds_now(void)
-{
-    struct timespec ts;
-
-    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-static struct def *parse(const char *text)
-{
-    struct def_problems p;
-    struct def *d = NULL;
-
-    def_problems_init(&p);
-    if (def_parse(str_of(text), DEF_JSON, &d, &p) != ERR_OK) {
-        fprintf(stderr, "%s: %s\n", p.v[0].pointer, p.v[0].message);
-        exit(2);
-    }
-    def_problems_fini(&p);
-    return d;
-}
-
-static void restart(struct bench *b)
-{
-    struct exec_ident ident = {.tenant = STR("1"), .workflow = STR("flow"), .name = STR("bench")};
-
-    ident.started_at = b->now;
-    ident.id = exec_id_make(1, 7, 1, b->now, &b->rng);
-    exec_free(b->x);
-    b->x = exec_new(&ident, b->def);
-}
-
-static void turn(struct bench *b, const struct fact *f)
-{
-    enum fact_result r = FACT_ACCEPTED;
-
-    turn_begin(b->t, b->x, b->now, &b->rng);
-    if (f != NULL) {
-        r = turn_fact(b->t, f, NULL);
-    }
-    ASSERT(r == FACT_ACCEPTED);
-    if (turn_end(b->t, &b->out)) {
-        b->bytes += b->out->body.size;
-    }
-    b->now.us++;
-}
-
-static void bench_init(struct bench *b, const char *definition)
-{
-    memset(b, 0, sizeof(*b));
-    rng_seed(&b->rng, 1);
-    b->now.us = INT64_C(1760000000000000);
-    b->def = parse(definition);
-    b->t = turn_new();
-}
-
-static void bench_fini(struct bench *b)
-{
-    turn_free(b->t);
-    exec_free(b->x);
-    def_unref(b->def);
-}
-
-static struct str filler(struct buf *b, size_t size)
-{
-    buf_puts(b, "{\"fill\":\"");
-    while (b->size + 2 < size) {
-        buf_putc(b, 'x');
-    }
-    buf_puts(b, "\"}");
-    return buf_str(b);
-}
+#include "tests/bench/core_bench.h"
 
 /* Five Task states; each outcome a turn. */
 static void steps(const char *name, size_t payload, bool result_path, double limit)
@@ -118,16 +31,16 @@ static void steps(const char *name, size_t payload, bool result_path, double lim
     buf_puts(&def, "}}");
     buf_putc(&def, 0);
     bench_init(&b, def.p);
-    start.payload = filler(&in, payload);
-    done.payload = filler(&out, result_path ? 100 : payload);
+    start.payload = bench_filler(&in, payload);
+    done.payload = bench_filler(&out, result_path ? 100 : payload);
     from = seconds_now();
     while (took < limit) {
         for (int k = 0; k < 200; k++) {
-            restart(&b);
-            turn(&b, &start);
+            bench_restart(&b);
+            bench_turn(&b, &start, 1);
             while (exec_status(b.x) == EXEC_RUNNING) {
                 done.token = b.out->tasks_new[0].token;
-                turn(&b, &done);
+                bench_turn(&b, &done, 1);
                 turns++;
             }
         }
@@ -166,10 +79,10 @@ static void passes(const char *name, int n, const char *fields, double limit)
     bench_init(&b, def.p);
     from = seconds_now();
     while (took < limit) {
-        restart(&b);
-        turn(&b, &start);
+        bench_restart(&b);
+        bench_turn(&b, &start, 1);
         while (exec_status(b.x) == EXEC_RUNNING) {
-            turn(&b, NULL);
+            bench_turn(&b, NULL, 0);
         }
         transitions += (uint64_t)n;
         took = seconds_now() - from;
@@ -219,20 +132,20 @@ static void map(uint32_t n, uint32_t at_once, const char *selector)
     buf_puts(&in, "]}");
     bench_init(&b, def.p);
     start.payload = buf_str(&in);
-    restart(&b);
+    bench_restart(&b);
     from = seconds_now();
-    turn(&b, &start);
+    bench_turn(&b, &start, 1);
     collect(&b, &q);
     while (b.out->yielded) {
-        turn(&b, NULL);
+        bench_turn(&b, NULL, 0);
         collect(&b, &q);
     }
     while (q.next < q.len) {
         done.token = q.v[q.next++];
-        turn(&b, &done);
+        bench_turn(&b, &done, 1);
         collect(&b, &q);
         while (b.out->yielded) {
-            turn(&b, NULL);
+            bench_turn(&b, NULL, 0);
             collect(&b, &q);
         }
     }
