@@ -160,12 +160,10 @@ static void ctx_timers(struct shard *s, struct arena *a, struct turn_ctx *c,
     c->row.timers_done_len = len;
 }
 
-/* A snapshot bounds what a load must replay: once the deltas outweigh the state. */
+/* A snapshot bounds what a load must replay. */
 static struct str ctx_snapshot(struct shard *s, struct arena *a, struct exec *x)
 {
-    size_t delta = exec_delta_size(x);
-    if (delta <= SNAPSHOT_DELTA_MIN || delta <= exec_state_size(x) ||
-        exec_status(x) != EXEC_RUNNING) {
+    if (!exec_snapshot_due(x)) {
         return STR_NONE;
     }
     buf_clear(&s->scratch);
