@@ -495,6 +495,7 @@ void front_init(struct front *f, struct engine *e)
     storeclock_init(&f->clock);
     f->defs = defs_new(c->front, c->store, c->definitions, c->definition_us);
     front_dispatch_init(f);
+    letters_init(f);
     children_init(f);
     f->dispatch = dispatch_new(&(struct dispatch_config){.loop = c->front,
                                                          .clock = &f->clock,
@@ -516,6 +517,7 @@ void front_stop(struct front *f)
 {
     LOOP_OWNED(f->loop);
     f->going_away = true;
+    letters_stop(f);
     children_stop(f);
     polls_answer_all(f);
     hydrations_end(f);
@@ -538,6 +540,7 @@ void front_fini(struct front *f)
         conn_free(f, c);
     }
     map_fini(&f->conns);
+    letters_stop(f);
     children_fini(f);
     tenants_fini(f);
     dispatch_free(f->dispatch);

@@ -95,6 +95,11 @@ struct front {
     struct granted *granted; /* where answers to polls are put together: worker_api.c */
     uint32_t recoveries;
     uint32_t lives; /* incarnations so far; shards count the same news before */
+    struct letters {
+        struct list unread; /* executions that could not read what they were told: looked at again */
+        uint32_t unread_len;
+        struct loop_timer again;
+    } letters; /* letters.c */
     struct children {
         struct map jobs;     /* child executions to be started, by token */
         struct list pending; /* child_job.link */
@@ -155,6 +160,8 @@ struct tenant_ask {
 void tenant_ask(struct front *f, struct tenant_ask *ask);
 
 /* letters.c: what executions tell each other */
+void letters_init(struct front *f);
+void letters_stop(struct front *f); /* drain: what is unread stays in the store */
 void letters_deliver(struct front *f, const struct inbox_row *rows, uint32_t len, uint32_t life);
 /* The execution looks at its tables: tasks, timers or inbox rows may be new. */
 void front_touch(struct front *f, const struct exec_id *id);

@@ -70,8 +70,9 @@ static void store_committed(struct sim_store_watch *w, const struct store_req *r
     }
 }
 
-/* Whatever is wrong, a node does not ask its store without end: the busiest seed makes half as many calls. */
-enum { WORK_US = 5 * US_PER_S, WORK_CALLS_MAX = 1000 };
+/* Whatever is wrong, a node does not ask its store without end: the busiest seed makes half as many calls,
+ * a loop that never rests ten times as many. */
+enum { WORK_US = 5 * US_PER_S, WORK_CALLS_MAX = 2500 };
 
 static void work_due(struct event *e)
 {
