@@ -547,6 +547,8 @@ void front_init(struct front *f, struct engine *e)
     lanes_init(&f->lanes, c->shard, c->window_us);
     storeclock_init(&f->clock);
     f->defs = defs_new(c->front, c->store, c->definitions);
+    f->marks = marks_new();
+    list_init(&f->histories);
     front_dispatch_init(f);
     f->dispatch = dispatch_new(&(struct dispatch_config){.loop = c->front,
                                                          .clock = &f->clock,
@@ -601,6 +603,7 @@ void front_fini(struct front *f)
     tenants_fini(f);
     dispatch_free(f->dispatch);
     front_dispatch_fini(f);
+    marks_free(f->marks);
     defs_free(f->defs);
     mem_free((void *)(uintptr_t)f->other_node.p);
 }

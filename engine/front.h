@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "engine/defs.h"
 #include "engine/engine.h"
+#include "engine/marks.h"
 #include "engine/metrics.h"
 #include "engine/shard.h"
 #include "net/msg.h"
@@ -99,6 +100,9 @@ struct front {
     struct mono
         confirm_until; /* tasks found are not given out before: workers say what they hold */
     struct refill *refill;
+    struct marks *marks;     /* in histories: read_api.c */
+    struct list histories;   /* wait to be read: likewise */
+    uint32_t histories_open; /* are being read */
     struct granted *granted; /* where answers to polls are put together: worker_api.c */
     uint32_t recoveries;
     uint32_t lives; /* incarnations so far; shards count the same news before */
