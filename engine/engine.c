@@ -83,7 +83,7 @@ static void front_lost(struct front *f, const struct news *n)
     }
 }
 
-static void front_state(struct front *f, const struct news *n)
+static void front_owner(struct front *f, const struct news *n)
 {
     f->state = n->state;
     mem_free((void *)(uintptr_t)f->other_node.p);
@@ -92,7 +92,7 @@ static void front_state(struct front *f, const struct news *n)
         f->other_node = str_of(mem_strdup(n->node.p));
     }
     if (n->state != OWNER_ACTIVE) {
-        polls_answer_all(f);
+        front_waits_end(f);
     }
     if (f->engine->c.state != NULL) {
         f->engine->c.state(f->engine->c.arg, n->state);
@@ -123,7 +123,7 @@ static void to_front(struct front *f, const struct news *n)
         storeclock_sample(&f->clock, n->sent, n->answered, n->store);
         break;
     case NEWS_STATE:
-        front_state(f, n);
+        front_owner(f, n);
         break;
     case NEWS_MISSED:
         recover_start(f, false);

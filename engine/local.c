@@ -84,6 +84,7 @@ static void local_arrived(struct loop_task *task)
     l->conn.local = true;
     l->conn.name = STR("admin");
     list_init(&l->conn.polls);
+    list_init(&l->conn.watches);
     list_init(&l->conn.frames);
     l->ask = (struct tenant_ask){.name = c->tenant, .create = c->create, .done = tenant_known};
     tenant_ask(&e->front, &l->ask);

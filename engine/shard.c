@@ -179,6 +179,37 @@ static void watch_fired(struct loop_timer *timer)
     watch_timer_set(s);
 }
 
+static void watch_end_told(struct loop_task *task)
+{
+    struct watch_end *w = CONTAINER_OF(task, struct watch_end, task);
+    w->done(w);
+}
+
+static void watch_end_run(struct loop_task *task)
+{
+    struct watch_end *w = CONTAINER_OF(task, struct watch_end, task);
+    struct item *it = w->item;
+    struct shard *s = it->shard;
+    it->until.us = 0; /* if it waits for its execution to be loaded */
+    if (heap_contains(&it->expiry)) {
+        struct entry *e = entry_find(s, &it->exec);
+        ASSERT(e != NULL);
+        watch_end(s, e, it);
+        if (!entry_busy(e)) {
+            entry_rest(s, e);
+        }
+        watch_timer_set(s);
+    }
+    w->task = (struct loop_task){.run = watch_end_told, .name = "watch ended"};
+    loop_post(s->c.front, &w->task);
+}
+
+void shard_watch_end(struct watch_end *w)
+{
+    w->task = (struct loop_task){.run = watch_end_run, .name = "watch ends"};
+    loop_post(w->item->shard->c.loop, &w->task);
+}
+
 void entry_notify_closed(struct shard *s, struct entry *e)
 {
     LIST_FOREACH_SAFE(it, &e->watchers)

@@ -68,7 +68,6 @@ static void poll_answered(struct dispatch_poll *d, struct dtask **granted, uint3
 {
     struct poll *p = CONTAINER_OF(d, struct poll, dispatch);
     list_remove(&p->link);
-    p->call->frame->front->parked--;
     poll_answer(p, granted, len);
 }
 
@@ -94,9 +93,12 @@ static void poll_register(struct poll *p, bool closing)
     p->dispatch.room = &c->frame->room;
     p->dispatch.answer = poll_answered;
     list_push_back(&conn->polls, &p->link);
-    f->parked++;
+    call_waits(c);
     struct mono until = {loop_now(f->loop).us + (int64_t)in->wait_ms * US_PER_MS};
     dispatch_poll(f->dispatch, &p->dispatch, in->queues, in->queues_len, until);
+    if (!closing) {
+        call_unpin(c);
+    }
 }
 
 /* Closed for good, whoever closed it: no worker needs this task any more. */
@@ -227,25 +229,19 @@ void polls_cancel(struct conn *conn)
     {
         struct poll *p = LIST_ENTRY(l, struct poll, link);
         list_remove(l);
-        p->call->frame->front->parked--;
         dispatch_poll_cancel(p->call->frame->front->dispatch, &p->dispatch);
         call_drop(p->call);
     }
 }
 
-void polls_answer_all(struct front *f)
+void polls_answer(struct conn *conn)
 {
-    LIST_FOREACH(it, &f->conns.order)
+    LIST_FOREACH_SAFE(l, &conn->polls)
     {
-        struct conn *conn = MAP_ORDER_ENTRY(it, struct conn, node);
-        LIST_FOREACH_SAFE(l, &conn->polls)
-        {
-            struct poll *p = LIST_ENTRY(l, struct poll, link);
-            list_remove(l);
-            f->parked--;
-            dispatch_poll_cancel(f->dispatch, &p->dispatch);
-            poll_answer(p, NULL, 0);
-        }
+        struct poll *p = LIST_ENTRY(l, struct poll, link);
+        list_remove(l);
+        dispatch_poll_cancel(p->call->frame->front->dispatch, &p->dispatch);
+        poll_answer(p, NULL, 0);
     }
 }
 
