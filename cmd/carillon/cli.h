@@ -28,7 +28,7 @@ struct cli {
     int64_t timeout_ms;
     int limit, count, concurrency, processes, payload;
     double seconds;
-    bool wait, once, private_db, json, quiet;
+    bool wait, once, private_db, fast, json, quiet;
     const char *args[ARGS_MAX]; /* what is no option, the command's words excluded */
     int args_len;
     carillon_client *client; /* made on first use: cli_client() */
@@ -66,7 +66,7 @@ void cli_text(FILE *out, struct str s, int indent);
 const char *cli_time(int64_t ms);
 int cli_status_number(const char *name); /* "FAILED": 3; 0: no such status, or NULL */
 
-/* dev.c, bench.c, demo.c, workflow_test.c */
+/* dev.c, bench.c, demo.c, workflow_test.c, conformance.c */
 int cmd_dev(struct cli *c);
 int cmd_bench(struct cli *c);
 int cmd_bench_worker(struct cli *c);
@@ -74,5 +74,6 @@ int cmd_demo_worker(struct cli *c);
 int cmd_demo_orders(struct cli *c);
 int cmd_workflow_check(struct cli *c);
 int cmd_workflow_test(struct cli *c);
+int cmd_workflow_conformance(struct cli *c);
 
 #endif

@@ -595,6 +595,11 @@ const struct command commands[] = {
      "--case.\n"
      "Exit code 0 when each ended as expected: SUCCEEDED, or as the --expect options say.",
      1, 1, cmd_workflow_test},
+    {"workflow conformance", "FOLDER...", "replay recorded executions and compare",
+     "A line PASS|FAIL|SKIP for each case, then how many agree in result, cause and events. "
+     "Through a\n"
+     "node with a private PostgreSQL, or with --fast through the workflow core alone.",
+     1, ARGS_MAX, cmd_workflow_conformance},
     {"start", "WORKFLOW", "start an execution",
      "With --wait the exit code is 0 only when it SUCCEEDED.", 1, 1, cmd_start},
     {"list", "", "executions, newest first", NULL, 0, 0, cmd_list},

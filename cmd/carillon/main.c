@@ -57,6 +57,8 @@ static const struct {
      "workflow test: its output must equal this"},
     {"expect-error", 0, O_TEXT, offsetof(struct cli, expect_error), "NAME",
      "workflow test: it must fail with this error"},
+    {"fast", 0, O_FLAG, offsetof(struct cli, fast), NULL,
+     "workflow conformance: the core alone, on virtual time"},
     {"queue", 0, O_TEXT, offsetof(struct cli, queue), "NAME", "bench worker: its queue"},
 };
 
