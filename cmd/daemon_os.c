@@ -9,6 +9,7 @@
 #include "base/os.h"
 #include "base/pool.h"
 #include "base/thread.h"
+#include "coord/coord.h"
 #include "storage/migrate.h"
 #include "storage/store_pg.h"
 
@@ -27,6 +28,7 @@ struct daemon {
     struct loop *store_loop;
     struct pool *blocking;
     struct store *store;
+    struct coord *coord;
     struct node *node;
     struct node_events events;
     struct fault_set faults;
@@ -106,6 +108,7 @@ static void store_end(struct daemon *d)
         (void)latch_wait(&d->closed, STOP_US);
     }
     loop_free(d->store_loop);
+    coord_db_free(d->coord);
     if (!pool_free(d->blocking, STOP_US)) {
         log_warn("a call still blocks; it ends with the process", "");
     }
@@ -160,11 +163,13 @@ struct daemon *daemon_start(const struct daemon_config *config, struct err_detai
                                                       .seed = os_random_u64(),
                                                       .faults = &d->faults,
                                                       .pool = d->blocking});
+    d->coord = coord_db_new();
     d->node = node_start(&config->node,
                          &(struct node_ports){.loops = d->loops,
                                               .clock = os_clock(),
                                               .transport = transport_nng(),
                                               .store = d->store,
+                                              .coord = d->coord,
                                               .faults = &d->faults,
                                               .seed = os_random_u64(),
                                               .incarnation = on_incarnation,

@@ -85,6 +85,7 @@ static struct loop *loop_make(struct node *n, const char *name)
 static void engine_make(struct node *n)
 {
     struct engine_config ec = {.store = n->p.store,
+                               .coord = n->p.coord,
                                .transport = n->p.transport,
                                .faults = n->p.faults,
                                .seed = n->p.seed,
@@ -103,6 +104,7 @@ static void engine_make(struct node *n)
                                .batches = n->c.batches,
                                .batch_min = n->c.batch_min,
                                .requests_max = n->c.requests_max,
+                               .tasks_max = n->c.tasks_max,
                                .incarnation = on_incarnation,
                                .started = on_started,
                                .state = on_state,

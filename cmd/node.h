@@ -12,6 +12,7 @@ struct node_ports {
     struct loop_factory *loops;
     struct clock *clock;
     struct transport *transport;
+    struct coord *coord; /* who should own what; freed by the caller after node_free */
     struct store *store; /* answers on any loop; closed by the caller after node_free */
     struct fault_set *faults;
     uint64_t seed; /* ids, nonces, jitter */
@@ -37,6 +38,7 @@ struct node_config {
     uint32_t batches;      /* commit.maxInFlight */
     uint32_t batch_min;    /* commit.minTurns */
     uint32_t requests_max; /* threadPools.workflow.queueCapacity */
+    uint32_t tasks_max;    /* open tasks without a worker kept in memory; 0: DISPATCH_TASKS_MAX */
 };
 void node_config_defaults(struct node_config *c);
 

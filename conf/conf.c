@@ -154,6 +154,21 @@ const struct conf_row *conf_row_of(struct str path)
     return NULL;
 }
 
+const char *conf_preset_of(struct str path)
+{
+    const struct conf_row *row = conf_row_of(path);
+    const char *open = path.size > 0 ? memchr(path.p, '[', path.size) : NULL;
+    const char *close =
+        open != NULL ? memchr(open, ']', (size_t)(path.p + path.size - open)) : NULL;
+    for (size_t i = 0; i < ARRAY_LEN(elements) && row != NULL && close != NULL; i++) {
+        struct str identity = {open + 1, (size_t)(close - open - 1)};
+        if (strcmp(elements[i].name, row->path) == 0 && str_eqc(identity, elements[i].identity)) {
+            return elements[i].preset;
+        }
+    }
+    return row != NULL && row->preset != NULL ? row->preset : "";
+}
+
 void conf_row_variable(struct buf *out, const struct conf_row *row)
 {
     buf_puts(out, "CARILLON_");

@@ -218,7 +218,9 @@ const struct conf_short *conf_flag_at(size_t i);
 const struct conf_short *conf_variable_at(size_t i);
 /* The row that "path" ends at: a key, or the field of an element "list[identity].field". NULL: none. */
 const struct conf_row *conf_row_of(struct str path);
-/* "500ms|30s", "a duration such as ...": what the row wants, for people. */
+/* The text of its preset, with that of an element that is always there; "": none. */
+const char *conf_preset_of(struct str path);
+/* "a duration such as 500ms or 30s, from ...": what the row wants, for people. */
 void conf_row_wants(struct buf *out, const struct conf_row *row);
 /* CARILLON_LOG__LEVEL */
 void conf_row_variable(struct buf *out, const struct conf_row *row);

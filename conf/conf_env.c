@@ -257,10 +257,11 @@ static void load_credentials(struct conf_load *l, struct str directory)
     }
 }
 
+/* False for one without a value: setting nothing is how shells and compose files unset. */
 static bool split_variable(const char *line, struct str *name, struct str *value)
 {
     const char *equals = strchr(line, '=');
-    if (equals == NULL) {
+    if (equals == NULL || equals[1] == '\0') {
         return false;
     }
     *name = (struct str){line, (size_t)(equals - line)};
@@ -281,7 +282,7 @@ static void each_variable(struct conf_load *l,
 
 static void load_credentials_of(struct conf_load *l, struct str name, struct str value)
 {
-    if (str_eqc(name, "CREDENTIALS_DIRECTORY") && value.size > 0) {
+    if (str_eqc(name, "CREDENTIALS_DIRECTORY")) {
         load_credentials(l, value);
     }
 }

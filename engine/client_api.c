@@ -130,7 +130,7 @@ static void hello_finish(struct call *c, uint32_t tenant)
                    STR_ARG(conn->name));
         return;
     }
-    uint64_t before = dispatch_session_conn(f->dispatch, in->instance);
+    uint64_t before = dispatch_session_conn(f->dispatch, in->instance, tenant);
     if (before != 0 && before != conn->id) {
         conn_supersede(f, before);
     }

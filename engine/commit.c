@@ -2,8 +2,8 @@
  *
  * Group commit of whatever arrived while the last commit ran: the first batch goes out at once; a second one
  * only when it is worth a transaction of its own (batch_min) or the first has come back. A batch refused
- * as a whole is tried again, then halved until the turn that cannot be stored stands alone. A batch
- * without an answer is in doubt: its executions are read again, and the turn id tells. */
+ * as a whole is tried again, then halved until the turn that cannot be stored stands alone; but not
+ * when the store is away or a lock was not to be had, which is no turn's fault. A batch without an answer is in doubt: its executions are read again, and the turn id tells. */
 #include "base/prelude.h"
 
 #include "engine/shard_internal.h"
@@ -457,6 +457,10 @@ static bool range_retry(struct batch *b, enum err err)
     uint32_t from = b->range[i].from, to = b->range[i].to;
     enum err_class class = err_class(err);
     metric_add(&metric_batches_retried, 1);
+    if (err == ERR_LOCKED) {
+        return !b->shard
+                    ->stopping; /* whole: the turns are good, and the store has waited already */
+    }
     if (err == ERR_UNAVAILABLE || err == ERR_LIMIT) {
         b->backoff_us = MIN(MAX(b->backoff_us * 2, (int64_t)BACKOFF_US), (int64_t)BACKOFF_MAX_US);
         return !b->shard->stopping;

@@ -347,6 +347,7 @@ static void owner_make(struct engine *e)
     rng_seed(&e->owner_rng, c->seed ^ UINT64_C(0x6f776e6572));
     e->owner = owner_new(&(struct owner_config){.loop = c->control,
                                                 .store = c->store,
+                                                .coord = c->coord,
                                                 .rng = &e->owner_rng,
                                                 .faults = c->faults,
                                                 .handler = &e->owner_handler,

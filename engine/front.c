@@ -499,7 +499,9 @@ void front_init(struct front *f, struct engine *e)
                                                          .clock = &f->clock,
                                                          .faults = c->faults,
                                                          .handler = &f->dispatch_handler,
-                                                         .task_room = MSG_TASK_OVERHEAD});
+                                                         .lease_us = 2 * c->heartbeat_us,
+                                                         .task_room = MSG_TASK_OVERHEAD,
+                                                         .tasks_max = c->tasks_max});
     f->handler = (struct net_handler){.request = request_arrived, .closed = conn_closed};
 }
 
@@ -537,7 +539,7 @@ void front_fini(struct front *f)
     children_fini(f);
     tenants_fini(f);
     dispatch_free(f->dispatch);
-    mem_free(f->granted);
+    front_dispatch_fini(f);
     defs_free(f->defs);
     mem_free((void *)(uintptr_t)f->other_node.p);
 }

@@ -84,9 +84,13 @@ struct front {
     bool going_away;
     struct loop_task flush;
     bool flush_posted;
-    uint32_t requests;       /* calls and items open */
-    uint32_t parked;         /* of them polls that wait in dispatch: no burden */
-    uint32_t calls;          /* conn.calls of all */
+    uint32_t requests; /* calls and items open */
+    uint32_t parked;   /* of them polls that wait in dispatch: no burden */
+    uint32_t calls;    /* conn.calls of all */
+    uint32_t timeouts; /* facts about attempts out of time under way */
+    struct mono
+        confirm_until; /* tasks found are not given out before: workers say what they hold */
+    struct refill *refill;
     struct granted *granted; /* where answers to polls are put together: worker_api.c */
     uint32_t recoveries;
     uint32_t lives; /* incarnations so far; shards count the same news before */
@@ -183,9 +187,10 @@ void api_task_success(struct call *c);
 void api_task_failure(struct call *c);
 
 /* worker_api.c */
-void polls_cancel(struct conn *c);                 /* the connection is gone */
-void polls_answer_all(struct front *f);            /* drain: whatever they have */
-void front_dispatch_init(struct front *f);         /* fills dispatch_handler */
+void polls_cancel(struct conn *c);         /* the connection is gone */
+void polls_answer_all(struct front *f);    /* drain: whatever they have */
+void front_dispatch_init(struct front *f); /* fills dispatch_handler */
+void front_dispatch_fini(struct front *f);
 void recover_start(struct front *f, bool confirm); /* scans open tasks of held lanes */
 
 #endif

@@ -271,11 +271,18 @@ static void heartbeat_decided(struct heartbeat *h)
 static void pulse_done(struct item *it)
 {
     struct pulse *p = CONTAINER_OF(it, struct pulse, item);
-    struct front *f = p->heartbeat->call->frame->front;
-    if (it->err == ERR_OK && it->input.waits && lanes_of(&f->lanes, &it->exec)->held) {
+    struct call *c = p->heartbeat->call;
+    struct front *f = c->frame->front;
+    struct dispatch_session *s = c->frame->conn->session;
+    bool ours = lanes_of(&f->lanes, &it->exec)->held;
+    if (it->err == ERR_OK && it->input.waits && ours) {
         /* It waits for its outcome; perhaps its deadlines are looked after from now on. */
         dispatch_add(f->dispatch, &it->input);
-        (void)dispatch_heartbeat(f->dispatch, &it->fact.token);
+        (void)dispatch_heartbeat(f->dispatch, s, &it->fact.token);
+    } else if (it->err == ERR_OK && ours && s != NULL) {
+        dispatch_hold(f->dispatch, s, &it->input);
+    } else if (attempt_over(it->err) && it->err != ERR_OK) {
+        dispatch_let_go(f->dispatch, &it->fact.token);
     }
     p->heartbeat->codes[p->index] = outcome_code(it->err);
     item_fini(it);
@@ -319,7 +326,8 @@ void api_heartbeat(struct call *c)
         const struct task_token *t = &in->tokens[i];
         bool ours = exec_id_tenant(&t->ref.exec) == c->frame->conn->tenant &&
                     exec_id_shard(&t->ref.exec) == f->lanes.shard;
-        h->codes[i] = ours ? (uint32_t)dispatch_heartbeat(f->dispatch, t) : (uint32_t)ERR_STALE;
+        h->codes[i] = ours ? (uint32_t)dispatch_heartbeat(f->dispatch, c->frame->conn->session, t)
+                           : (uint32_t)ERR_STALE;
         if (!ours || h->codes[i] == ERR_OK) {
             continue;
         }
@@ -401,6 +409,7 @@ static void own_item_free(struct own_item *o)
 static void timed_out_done(struct item *it)
 {
     struct own_item *o = CONTAINER_OF(it, struct own_item, item);
+    o->front->timeouts--;
     if (attempt_over(it->err)) {
         dispatch_forget(o->front->dispatch, &it->fact.token);
     } else {
@@ -411,12 +420,19 @@ static void timed_out_done(struct item *it)
     own_item_free(o);
 }
 
-static void timed_out(struct dispatch_handler *h, const struct dtask *t, bool heartbeat)
+enum { TIMEOUTS_MAX = 4096 }; /* facts about attempts out of time that are on their way */
+
+static bool timed_out(struct dispatch_handler *h, const struct task_token *t, bool heartbeat)
 {
     struct front *f = CONTAINER_OF(h, struct front, dispatch_handler);
-    struct own_item *o = own_item_new(f, ITEM_FACT, &t->t.token, timed_out_done);
+    if (f->timeouts == TIMEOUTS_MAX) {
+        return false;
+    }
+    f->timeouts++;
+    struct own_item *o = own_item_new(f, ITEM_FACT, t, timed_out_done);
     o->item.fact.type = heartbeat ? FACT_TASK_HEARTBEAT_LOST : FACT_TASK_TIMED_OUT;
     shard_submit(front_shard(f, &o->item.exec), &o->item);
+    return true;
 }
 
 static void hydrated(struct item *it)
@@ -437,19 +453,7 @@ static void hydrate(struct dispatch_handler *h, const struct task_token *tokens,
     }
 }
 
-static void refill(struct dispatch_handler *h)
-{
-    recover_start(CONTAINER_OF(h, struct front, dispatch_handler), false);
-}
-
-void front_dispatch_init(struct front *f)
-{
-    f->granted = MEM_NEW(struct granted);
-    f->dispatch_handler =
-        (struct dispatch_handler){.timed_out = timed_out, .hydrate = hydrate, .refill = refill};
-}
-
-/* ---- open tasks of the store, after a claim or when the queues have room again ---- */
+/* ---- open tasks of the store, after a claim ---- */
 
 enum {
     RECOVER_PAGE = 2000,
@@ -470,6 +474,29 @@ struct recovery {
 
 static void recover_page(struct recovery *r);
 
+static void rows_found(struct front *f, const struct store_tasks *t, struct mono confirm_until)
+{
+    for (uint32_t i = 0; i < t->rows_len; i++) {
+        const struct task_row *row = &t->rows[i];
+        if (!lanes_of(&f->lanes, &row->token.ref.exec)->held) {
+            continue;
+        }
+        struct dispatch_task d = {.token = row->token,
+                                  .tenant = exec_id_tenant(&row->token.ref.exec),
+                                  .queue = row->queue,
+                                  .timeout_at = row->timeout_at,
+                                  .heartbeat_us = row->heartbeat_us,
+                                  .waits = row->submitted};
+        bool own = task_is_own(&d);
+        d.waits = d.waits || own;
+        dispatch_found(f->dispatch, &d, confirm_until);
+        if (own && !row->submitted) {
+            children_add(f, &row->token);
+        }
+    }
+    dispatch_flush(f->dispatch);
+}
+
 static void recover_end(struct recovery *r)
 {
     r->front->recoveries--;
@@ -488,25 +515,7 @@ static void recover_done(struct store_req *req)
         loop_timer_after(f->loop, &r->retry, RECOVER_RETRY_US);
         return;
     }
-    for (uint32_t i = 0; i < t->rows_len; i++) {
-        const struct task_row *row = &t->rows[i];
-        if (!lanes_of(&f->lanes, &row->token.ref.exec)->held) {
-            continue;
-        }
-        struct dispatch_task d = {.token = row->token,
-                                  .tenant = exec_id_tenant(&row->token.ref.exec),
-                                  .queue = row->queue,
-                                  .timeout_at = row->timeout_at,
-                                  .heartbeat_us = row->heartbeat_us,
-                                  .waits = row->submitted};
-        bool own = task_is_own(&d);
-        d.waits = d.waits || own;
-        dispatch_found(f->dispatch, &d, r->confirm_until);
-        if (own && !row->submitted) {
-            children_add(f, &row->token);
-        }
-    }
-    dispatch_flush(f->dispatch);
+    rows_found(f, t, r->confirm_until);
     if (t->rows_len < RECOVER_PAGE) {
         recover_end(r);
         return;
@@ -548,7 +557,117 @@ void recover_start(struct front *f, bool confirm)
     r->confirm_until = loop_now(f->loop);
     if (confirm) {
         r->confirm_until.us += MIN((int64_t)CONFIRM_MAX_US, f->engine->c.heartbeat_us);
+        f->confirm_until = r->confirm_until;
     }
     f->recoveries++;
     recover_page(r);
+}
+
+/* ---- open tasks that dispatch has left in the store ---- */
+
+enum { REFILL_REST_US = 1 * US_PER_S };
+
+/* One scan at a time, which goes on where it stopped; see dispatch_handler.refill. */
+struct refill {
+    struct store_tasks req;
+    struct front *front;
+    struct arena arena;
+    struct task_token after;
+    bool have_after;
+    struct mono began;        /* the present round */
+    struct loop_timer resume; /* after an error, or between two rounds */
+    struct lane_ref lanes[LANES_PER_SHARD_MAX];
+};
+
+static void refill_page(struct refill *r);
+
+static void refill_again(struct loop_timer *timer)
+{
+    refill_page(CONTAINER_OF(timer, struct refill, resume));
+}
+
+/* At the end of the table. If somebody still waits, the next round begins after a rest that is long when
+ * rounds are: most of the time the store shall do something else. */
+static void refill_round_end(struct refill *r)
+{
+    struct front *f = r->front;
+    r->have_after = false;
+    dispatch_round_ends(f->dispatch);
+    if (!dispatch_wants_more(f->dispatch)) {
+        dispatch_refilled(f->dispatch);
+        return;
+    }
+    int64_t took = loop_now(f->loop).us - r->began.us;
+    loop_timer_after(f->loop, &r->resume, MAX((int64_t)REFILL_REST_US, took));
+}
+
+static void refill_done(struct store_req *req)
+{
+    struct store_tasks *t = CONTAINER_OF(req, struct store_tasks, req);
+    struct refill *r = CONTAINER_OF(t, struct refill, req);
+    struct front *f = r->front;
+    f->recoveries--;
+    if (req->err != ERR_OK) {
+        loop_timer_after(f->loop, &r->resume, RECOVER_RETRY_US);
+        return;
+    }
+    rows_found(f, t, f->confirm_until);
+    if (t->rows_len < RECOVER_PAGE) {
+        refill_round_end(r);
+        return;
+    }
+    r->after = t->rows[t->rows_len - 1].token;
+    r->have_after = true;
+    if (dispatch_wants_more(f->dispatch)) {
+        refill_page(r);
+    } else {
+        dispatch_refilled(f->dispatch);
+    }
+}
+
+static void refill_page(struct refill *r)
+{
+    struct front *f = r->front;
+    uint32_t len = lanes_held(&f->lanes, r->lanes, LANES_PER_SHARD_MAX);
+    if (len == 0 || f->going_away) {
+        dispatch_refilled(f->dispatch);
+        return;
+    }
+    if (!r->have_after) {
+        r->began = loop_now(f->loop);
+        dispatch_round_begins(f->dispatch);
+    }
+    arena_reset(&r->arena, 1u << 20);
+    r->req = (struct store_tasks){
+        .req = {.op = STORE_TASKS, .loop = f->loop, .done = refill_done, .arena = &r->arena},
+        .lanes = r->lanes,
+        .lanes_len = len,
+        .after = r->have_after ? &r->after : NULL,
+        .limit = RECOVER_PAGE};
+    f->recoveries++;
+    store_submit(f->store, &r->req.req);
+}
+
+static void refill(struct dispatch_handler *h)
+{
+    refill_page(CONTAINER_OF(h, struct front, dispatch_handler)->refill);
+}
+
+void front_dispatch_init(struct front *f)
+{
+    f->granted = MEM_NEW(struct granted);
+    f->dispatch_handler =
+        (struct dispatch_handler){.timed_out = timed_out, .hydrate = hydrate, .refill = refill};
+    f->refill = MEM_NEW(struct refill);
+    f->refill->front = f;
+    f->refill->resume = (struct loop_timer){.fired = refill_again, .name = "refill"};
+    arena_init(&f->refill->arena, 0);
+}
+
+void front_dispatch_fini(struct front *f)
+{
+    loop_timer_stop(&f->refill->resume);
+    arena_fini(&f->refill->arena);
+    mem_free(f->refill);
+    mem_free(f->granted);
 }

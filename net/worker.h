@@ -5,7 +5,10 @@
  * At most three POLLs are under way: one long poll for work, and two with outcomes. Outcomes leave at
  * once while one of those two is free; what finishes meanwhile goes together in the next. A POLL with
  * outcomes also asks for as many tasks as there are free places, so a worker of one place makes one
- * round trip per step. Outcomes are repeated until the node has acknowledged or refused them. */
+ * round trip per step. Outcomes are repeated until the node has acknowledged or refused them.
+ *
+ * What is held for longer than half of the node's heartbeat is named in HEARTBEATs, however busy the
+ * owner and its places are: else the node gives it to another worker. */
 #ifndef CARILLON_NET_WORKER_H
 #define CARILLON_NET_WORKER_H
 
@@ -23,7 +26,7 @@ struct worker_task {
     struct list link;
     struct arena arena;
     struct msg_completion completion;
-    struct mono next_beat, not_before;
+    struct mono named, not_before; /* named: to the node, as held */
     uint32_t tries;
     uint8_t state;
 };

@@ -75,11 +75,14 @@ static struct dispatch_queue *queue_get(struct dispatch *d, uint32_t tenant, str
     list_init(&q->ready);
     list_init(&q->polls);
     list_init(&q->hot);
+    list_init(&q->hungry);
+    list_init(&q->thirsty);
+    q->left = d->forgotten;
     map_insert(&d->queues, &q->node, h);
     return q;
 }
 
-static void queue_hot(struct dispatch *d, struct dispatch_queue *q)
+void queue_hot(struct dispatch *d, struct dispatch_queue *q)
 {
     if (!list_linked(&q->hot)) {
         list_push_back(&d->hot, &q->hot);
@@ -90,7 +93,10 @@ static void queue_hot(struct dispatch *d, struct dispatch_queue *q)
 static void queue_put(struct dispatch *d, struct dispatch_queue *q)
 {
     if (q->tasks_len == 0 && list_empty(&q->polls)) {
+        d->forgotten = MAX(d->forgotten, q->left);
         list_remove(&q->hot);
+        list_remove(&q->hungry);
+        list_remove(&q->thirsty);
         map_remove(&d->queues, &q->node);
         mem_free((void *)(uintptr_t)q->name.p);
         mem_free(q);
@@ -104,7 +110,11 @@ void dispatch_timer_set(struct dispatch *d)
     int64_t due = INT64_MAX;
     struct heap_node *n = heap_min(&d->deadlines);
     if (n != NULL && d->c.clock->set) {
-        due = MIN(due, storeclock_mono(d->c.clock, (struct wall){n->key}).us);
+        struct mono at = storeclock_mono(d->c.clock, (struct wall){n->key});
+        due = MIN(due, MAX(at.us, d->deadlines_later.us));
+    }
+    if (d->left_due.us != INT64_MAX && d->due_round == 0 && d->c.clock->set) {
+        due = MIN(due, storeclock_mono(d->c.clock, d->left_due).us);
     }
     n = heap_min(&d->poll_deadlines);
     if (n != NULL) {
@@ -114,13 +124,19 @@ void dispatch_timer_set(struct dispatch *d)
     if (n != NULL) {
         due = MIN(due, n->key);
     }
+    if (!list_empty(&d->leases)) {
+        const struct dtask *t = LIST_ENTRY(d->leases.next, const struct dtask, lease);
+        due = MIN(due, MAX(t->lease_until.us, d->lease_grace.us));
+    }
     if (!list_empty(&d->confirming)) {
         due = MIN(due, d->confirm_until.us);
     }
+    /* Most deadlines go before their time: a timer that fires too early costs less than moving it. */
     if (due == INT64_MAX) {
         loop_timer_stop(&d->timer);
-    } else {
-        loop_timer_start(d->c.loop, &d->timer, (struct mono){due});
+    } else if (!d->timer.armed || due < d->timer_due.us) {
+        d->timer_due.us = due;
+        loop_timer_start(d->c.loop, &d->timer, d->timer_due);
     }
 }
 
@@ -157,15 +173,20 @@ void dtask_unlink(struct dispatch *d, struct dtask *t)
     switch (t->state) {
     case DTASK_CONFIRMING:
         d->confirming_len--;
+        t->queue->kept--;
         break;
     case DTASK_READY:
     case DTASK_HYDRATING:
+        t->queue->hydrating -= t->state == DTASK_HYDRATING ? 1 : 0;
         d->ready--;
         t->queue->ready_len--;
+        t->queue->kept--;
         break;
     case DTASK_GRANTED:
         d->granted--;
+        t->session->held_len--;
         t->session = NULL;
+        list_remove(&t->lease);
         break;
     case DTASK_WAITING:
         d->waiting--;
@@ -179,6 +200,8 @@ void dtask_ready(struct dispatch *d, struct dtask *t, bool front)
     t->heartbeat_due.us = 0;
     d->ready++;
     t->queue->ready_len++;
+    t->queue->kept++;
+    queue_fed(d, t->queue);
     if (front) {
         list_push_front(&t->queue->ready, &t->link);
     } else {
@@ -193,21 +216,10 @@ void dtask_grant(struct dispatch *d, struct dtask *t, struct dispatch_session *s
     t->state = DTASK_GRANTED;
     t->session = s;
     d->granted++;
+    s->held_len++;
     list_push_back(&s->held, &t->link);
+    dispatch_lease_renew(d, t);
     dtask_heartbeat_restart(d, t);
-}
-
-/* It needs no texts any more. */
-static void drop_texts(struct dispatch *d, struct dtask *t)
-{
-    list_remove(&t->borrowed);
-    d->bytes -= t->blob_size;
-    mem_free(t->blob);
-    t->blob = NULL;
-    t->blob_size = 0;
-    t->t.has_input = false;
-    t->t.workflow = t->t.execution_name = t->t.state = t->t.input = STR_NONE;
-    t->t.queue = t->queue->name;
 }
 
 static void make_waiting(struct dispatch *d, struct dtask *t)
@@ -215,45 +227,21 @@ static void make_waiting(struct dispatch *d, struct dtask *t)
     t->state = DTASK_WAITING;
     t->t.waits = true;
     d->waiting++;
-    drop_texts(d, t);
+    dtask_drop_texts(d, t);
     dtask_heartbeat_restart(d, t);
     deadline_set(d, t);
 }
 
-static void free_task(struct dispatch *d, struct dtask *t)
+void dtask_free(struct dispatch *d, struct dtask *t)
 {
     dtask_unlink(d, t);
     heap_remove(&d->deadlines, &t->deadline);
     map_remove(&d->tasks, &t->node);
-    drop_texts(d, t);
+    dtask_drop_texts(d, t);
     struct dispatch_queue *q = t->queue;
     q->tasks_len--;
     mem_free(t);
     queue_put(d, q);
-}
-
-/* Texts move into one block owned by the task. */
-static void own_texts(struct dispatch *d, struct dtask *t)
-{
-    struct str *texts[] = {&t->t.queue, &t->t.workflow, &t->t.execution_name, &t->t.state,
-                           &t->t.input};
-    size_t size = 1;
-    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-        size += texts[i]->size;
-    }
-    char *blob = mem_alloc(size);
-    char *p = blob;
-    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-        if (texts[i]->size > 0) {
-            memcpy(p, texts[i]->p, texts[i]->size);
-        }
-        texts[i]->p = p;
-        p += texts[i]->size;
-    }
-    d->bytes += size - t->blob_size;
-    mem_free(t->blob);
-    t->blob = blob;
-    t->blob_size = size;
 }
 
 static struct dtask *task_new(struct dispatch *d, const struct dispatch_task *in)
@@ -261,16 +249,13 @@ static struct dtask *task_new(struct dispatch *d, const struct dispatch_task *in
     struct dtask *t = MEM_NEW(struct dtask);
     t->t = *in;
     list_init(&t->link);
+    list_init(&t->lease);
     list_init(&t->borrowed);
     t->queue = queue_get(d, in->tenant, in->queue);
+    t->t.queue = t->queue->name;
     t->queue->tasks_len++;
     map_insert(&d->tasks, &t->node, dispatch_token_hash(&in->token));
     return t;
-}
-
-static bool full(const struct dispatch *d)
-{
-    return map_len(&d->tasks) >= d->c.tasks_max || d->bytes >= DISPATCH_BYTES_MAX;
 }
 
 static bool has_deadline(const struct dispatch_task *t)
@@ -290,12 +275,16 @@ static void wait_for(struct dispatch *d, const struct dispatch_task *in, struct 
     }
     if (!has_deadline(in)) {
         if (known != NULL) {
-            free_task(d, known);
+            dtask_free(d, known);
         }
         return;
     }
     if (known != NULL) {
         dtask_unlink(d, known);
+    } else if (d->waiting >= d->c.tasks_max) {
+        dispatch_leave_deadline(d, in);
+        dispatch_timer_set(d);
+        return;
     } else {
         known = task_new(d, in);
     }
@@ -324,12 +313,14 @@ void dispatch_add(struct dispatch *d, const struct dispatch_task *in)
     if (known != NULL) {
         return;
     }
-    /* Without deadlines of its own a task may stay in the store until there is room. */
-    if (full(d) && in->timeout_at.us == 0) {
-        d->overflow = true;
+    struct dispatch_queue *q = queue_get(d, in->tenant, in->queue);
+    if (!queue_lets_in(d, q) || !dispatch_room_for(d, q)) {
         metric_add(&metric_tasks_overflowed, 1);
+        dispatch_leave(d, q, in);
+        queue_put(d, q);
         return;
     }
+    d->added++;
     struct dtask *t = task_new(d, in);
     list_push_back(&d->borrowed, &t->borrowed);
     dtask_ready(d, t, false);
@@ -346,25 +337,50 @@ void dispatch_found(struct dispatch *d, const struct dispatch_task *in, struct m
     if (known != NULL) {
         return;
     }
-    if (full(d) && in->timeout_at.us == 0) {
-        d->overflow = true;
-        return;
-    }
-    struct dtask *t = task_new(d, in);
-    own_texts(d, t);
     struct held_claim *claim = held_claim_find(d, &in->token);
     if (claim != NULL && claim->session->tenant == in->tenant) {
         metric_add(&metric_tasks_confirmed, 1);
-        dtask_grant(d, t, claim->session);
-        deadline_set(d, t);
-        held_claim_drop(d, claim);
+        dispatch_hold(d, claim->session, in); /* drops the claim */
+        return;
+    }
+    struct dispatch_queue *q = queue_get(d, in->tenant, in->queue);
+    if (!dispatch_room_for(d, q)) {
+        dispatch_leave(d, q, in);
+        queue_put(d, q);
+        return;
+    }
+    d->added++;
+    struct dtask *t = task_new(d, in);
+    dtask_drop_texts(d, t);
+    if (confirm_until.us <= loop_now(d->c.loop).us) {
+        dtask_ready(d, t, false);
         return;
     }
     t->state = DTASK_CONFIRMING;
     d->confirming_len++;
+    q->kept++;
     list_push_back(&d->confirming, &t->link);
     d->confirm_until.us = MAX(d->confirm_until.us, confirm_until.us);
     deadline_set(d, t);
+}
+
+void dispatch_hold(struct dispatch *d, struct dispatch_session *s, const struct dispatch_task *in)
+{
+    LOOP_OWNED(d->c.loop);
+    struct held_claim *c = held_claim_find(d, &in->token);
+    if (c != NULL) {
+        held_claim_drop(d, c);
+    }
+    if (task_at(d, &in->token) != NULL || in->tenant != s->tenant ||
+        s->held_len >= DISPATCH_HELD_MAX) {
+        (void)dispatch_heartbeat(d, s, &in->token);
+        return;
+    }
+    struct dtask *t = task_new(d, in);
+    dtask_drop_texts(d, t);
+    dtask_grant(d, t, s);
+    deadline_set(d, t);
+    dispatch_timer_set(d);
 }
 
 void dispatch_remove(struct dispatch *d, const struct task_token *token)
@@ -372,7 +388,7 @@ void dispatch_remove(struct dispatch *d, const struct task_token *token)
     LOOP_OWNED(d->c.loop);
     struct dtask *t = task_at(d, token);
     if (t != NULL) {
-        free_task(d, t);
+        dtask_free(d, t);
     }
     struct held_claim *c = held_claim_find(d, token);
     if (c != NULL) {
@@ -384,7 +400,7 @@ static void forget(struct dispatch *d, const struct task_token *token, bool wait
 {
     struct dtask *t = dispatch_find(d, token);
     if (t != NULL && (waiting_too || t->state != DTASK_WAITING)) {
-        free_task(d, t);
+        dtask_free(d, t);
     }
     struct held_claim *c = held_claim_find(d, token);
     if (c != NULL) {
@@ -408,38 +424,58 @@ void dispatch_hydrated(struct dispatch *d, const struct task_token *token, bool 
                        const struct dispatch_task *filled)
 {
     LOOP_OWNED(d->c.loop);
+    struct list *next = list_pop_front(&d->thirsty);
+    d->hydrating -= d->hydrating > 0 ? 1 : 0;
+    if (next != NULL) {
+        queue_hot(d, LIST_ENTRY(next, struct dispatch_queue, thirsty));
+    }
     struct dtask *t = dispatch_find(d, token);
     if (t == NULL || t->t.has_input || t->state == DTASK_WAITING) {
         return;
     }
     if (!found) {
-        free_task(d, t);
+        dtask_free(d, t);
         return;
+    }
+    if (t->state == DTASK_GRANTED || t->state == DTASK_CONFIRMING) {
+        return; /* its worker has it, after all */
     }
     t->t.workflow = filled->workflow;
     t->t.execution_name = filled->execution_name;
     t->t.state = filled->state;
     t->t.input = filled->input;
     t->t.has_input = true;
-    own_texts(d, t);
-    if (t->state == DTASK_HYDRATING) {
-        t->state = DTASK_READY;
-        queue_hot(d, t->queue);
-    }
+    dtask_keep_texts(d, t, !list_empty(&t->queue->polls));
+    t->queue->hydrating -= t->state == DTASK_HYDRATING ? 1 : 0;
+    t->state = DTASK_READY;
+    queue_hot(d, t->queue);
 }
 
 void dispatch_deadline_again(struct dispatch *d, const struct task_token *token)
 {
     LOOP_OWNED(d->c.loop);
     struct dtask *t = dispatch_find(d, token);
-    if (t != NULL && !heap_contains(&t->deadline) && d->c.clock->set) {
-        struct wall now = storeclock_now(d->c.clock, loop_now(d->c.loop));
-        heap_insert(&d->deadlines, &t->deadline, now.us + US_PER_S);
-        dispatch_timer_set(d);
+    struct wall soon = {dispatch_now(d).us + US_PER_S};
+    if (!d->c.clock->set) {
+        return;
     }
+    if (t == NULL) {
+        dispatch_left_due(d, soon);
+    } else if (!heap_contains(&t->deadline)) {
+        heap_insert(&d->deadlines, &t->deadline, soon.us);
+    }
+    dispatch_timer_set(d);
 }
 
 /* ---- polls ---- */
+
+/* Looked at in the next flush, and answered if there is something to say. */
+static void answer_soon(struct dispatch *d, struct dispatch_poll *p)
+{
+    if (!list_linked(&p->answered)) {
+        list_push_back(&d->answered, &p->answered);
+    }
+}
 
 static void poll_unlink(struct dispatch *d, struct dispatch_poll *p)
 {
@@ -465,6 +501,7 @@ void dispatch_poll(struct dispatch *d, struct dispatch_poll *p, const struct str
     p->capacity = MIN(p->capacity, (uint32_t)POLL_TASKS_MAX);
     list_init(&p->answered);
     d->polls++;
+    dispatch_heard(d, p->session);
     for (uint32_t i = 0; i < queues_len; i++) {
         struct dispatch_queue *q = queue_get(d, p->session->tenant, queues[i]);
         p->at[p->at_len].poll = p;
@@ -474,7 +511,18 @@ void dispatch_poll(struct dispatch *d, struct dispatch_poll *p, const struct str
         p->at_len++;
     }
     heap_insert(&d->poll_deadlines, &p->deadline, until.us);
-    list_push_back(&d->answered, &p->answered); /* looked at in the next flush */
+    answer_soon(d, p);
+}
+
+void dispatch_polls_look(struct dispatch *d, const struct dispatch_session *s)
+{
+    for (size_t i = 0; i < d->poll_deadlines.len; i++) {
+        struct dispatch_poll *p =
+            CONTAINER_OF(d->poll_deadlines.v[i], struct dispatch_poll, deadline);
+        if (p->session == s) {
+            answer_soon(d, p);
+        }
+    }
 }
 
 void dispatch_poll_cancel(struct dispatch *d, struct dispatch_poll *p)
@@ -498,20 +546,13 @@ void dispatch_poll_cancel(struct dispatch *d, struct dispatch_poll *p)
 
 /* ---- matching ---- */
 
-static void answer_soon(struct dispatch *d, struct dispatch_poll *p)
-{
-    if (!list_linked(&p->answered)) {
-        list_push_back(&d->answered, &p->answered);
-    }
-}
-
-/* False: there is no room for it in the answer, which thereby has all that it is to have. */
+/* False: there is no room for it in the answer or with the worker: that was all. */
 static bool grant(struct dispatch *d, struct dispatch_poll *p, struct dtask *t)
 {
     size_t size = d->c.task_room + t->t.queue.size + t->t.workflow.size + t->t.execution_name.size +
                   t->t.state.size + t->t.input.size;
     answer_soon(d, p);
-    if (size > *p->room) {
+    if (size > *p->room || p->session->held_len >= DISPATCH_HELD_MAX) {
         p->closing = true;
         return false;
     }
@@ -547,11 +588,19 @@ static void hydrate(struct dispatch *d, struct dispatch_queue *q)
         if (seen++ == wanted || t->t.has_input) {
             break;
         }
+        if (d->hydrating + len == DISPATCH_HYDRATING_MAX) {
+            if (!list_linked(&q->thirsty)) { /* others are; it is next when one is done */
+                list_push_back(&d->thirsty, &q->thirsty);
+            }
+            break;
+        }
         if (t->state == DTASK_READY) {
             t->state = DTASK_HYDRATING;
+            q->hydrating++;
             tokens[len++] = t->t.token;
         }
     }
+    d->hydrating += len;
     if (len > 0) {
         d->c.handler->hydrate(d->c.handler, tokens, len);
     }
@@ -565,13 +614,14 @@ static struct dtask *queue_head(const struct dispatch_queue *q)
 /* Fills the poll from its queues, one task from each in turn. */
 static void poll_fill(struct dispatch *d, struct dispatch_poll *p)
 {
-    uint32_t empty = 0;
+    uint32_t empty = p->session->silent ? p->at_len : 0;
     while (p->granted_len < p->capacity && empty < p->at_len) {
         struct dispatch_queue *q = p->at[p->next].queue;
         p->next = (p->next + 1) % p->at_len;
+        queue_asked(d, q);
         struct dtask *t = queue_head(q);
-        if (t == NULL) {
-            empty++;
+        if (t == NULL || (q->hydrating > 0 && !p->closing)) {
+            empty++; /* nothing, or not all yet: many inputs make one answer */
         } else if (!t->t.has_input) {
             hydrate(d, q);
             empty++;
@@ -601,6 +651,9 @@ static void poll_answer(struct dispatch *d, struct dispatch_poll *p)
     if (len > 0) {
         fault_hit(d->c.faults, FAULT_EFFECT_AFTER_DISPATCH);
     }
+    for (uint32_t i = 0; i < len; i++) { /* should one go out again, its input is asked for */
+        dtask_drop_texts(d, granted[i]);
+    }
     mem_free(granted);
 }
 
@@ -612,7 +665,7 @@ static void match_hot(struct dispatch *d)
         LIST_FOREACH(jt, &q->polls)
         {
             const struct dtask *t = queue_head(q);
-            if (t == NULL || !t->t.has_input) {
+            if (t == NULL || !t->t.has_input || q->hydrating > 0) {
                 break;
             }
             poll_fill(d, LIST_ENTRY(jt, struct dispatch_poll_at, link)->poll);
@@ -623,16 +676,16 @@ static void match_hot(struct dispatch *d)
     }
 }
 
-/* Texts of what stays. A granted task keeps none: should it go out again, its input is asked for. */
+/* Texts of what stays. */
 static void copy_borrowed(struct dispatch *d)
 {
     struct list *it;
     while ((it = list_pop_front(&d->borrowed)) != NULL) {
         struct dtask *t = LIST_ENTRY(it, struct dtask, borrowed);
         if (t->state == DTASK_GRANTED) {
-            drop_texts(d, t);
+            dtask_drop_texts(d, t);
         } else {
-            own_texts(d, t);
+            dtask_keep_texts(d, t, false);
         }
     }
 }
@@ -654,9 +707,8 @@ void dispatch_flush(struct dispatch *d)
         }
     }
     copy_borrowed(d);
-    if (d->overflow && map_len(&d->tasks) < d->c.tasks_max / 2 &&
-        d->bytes < DISPATCH_BYTES_MAX / 2) {
-        d->overflow = false;
+    if (!d->filling && dispatch_wants_more(d)) {
+        d->filling = true;
         d->c.handler->refill(d->c.handler);
     }
     dispatch_timer_set(d);
@@ -700,28 +752,39 @@ static void expire_polls(struct dispatch *d, struct mono now)
     }
 }
 
-static void expire_tasks(struct dispatch *d)
+static void expire_tasks(struct dispatch *d, struct mono mono)
 {
-    if (!d->c.clock->set) {
+    enum { AGAIN_US = 100 * US_PER_MS };
+    if (!d->c.clock->set || d->deadlines_later.us > mono.us) {
         return;
     }
-    struct wall now = storeclock_now(d->c.clock, loop_now(d->c.loop));
+    struct wall now = storeclock_now(d->c.clock, mono);
     struct heap_node *n;
     while ((n = heap_min(&d->deadlines)) != NULL && n->key <= now.us) {
         struct dtask *t = CONTAINER_OF(n, struct dtask, deadline);
         bool heartbeat = t->t.timeout_at.us == 0 || t->t.timeout_at.us > now.us;
+        if (!d->c.handler->timed_out(d->c.handler, &t->t.token, heartbeat)) {
+            d->deadlines_later.us = mono.us + AGAIN_US;
+            break;
+        }
         heap_remove(&d->deadlines, n);
-        d->c.handler->timed_out(d->c.handler, t, heartbeat);
     }
 }
+
+enum { LATE_US = 1 * US_PER_S };
 
 static void timer_fired(struct loop_timer *timer)
 {
     struct dispatch *d = CONTAINER_OF(timer, struct dispatch, timer);
     struct mono now = loop_now(d->c.loop);
+    if (now.us - d->timer_due.us > LATE_US) {
+        d->lease_grace.us = now.us + d->c.lease_us; /* who was silent? Perhaps we were deaf */
+    }
     expire_confirming(d, now);
     expire_sessions(d, now);
-    expire_tasks(d);
+    dispatch_leases_expire(d, now);
+    expire_tasks(d, now);
+    dispatch_left_expire(d);
     dispatch_flush(d);
     expire_polls(d, now);
     dispatch_timer_set(d);
@@ -743,10 +806,15 @@ struct dispatch *dispatch_new(const struct dispatch_config *config)
     heap_init(&d->deadlines);
     heap_init(&d->poll_deadlines);
     heap_init(&d->lost);
+    list_init(&d->leases);
     list_init(&d->confirming);
     list_init(&d->borrowed);
     list_init(&d->answered);
     list_init(&d->hot);
+    list_init(&d->hungry);
+    list_init(&d->thirsty);
+    d->round = 1;
+    d->left_due.us = d->left_due_next.us = INT64_MAX;
     d->timer.fired = timer_fired;
     d->timer.name = "dispatch";
     return d;
@@ -756,9 +824,8 @@ void dispatch_clear(struct dispatch *d)
 {
     LIST_FOREACH_SAFE(it, &d->tasks.order)
     {
-        free_task(d, MAP_ORDER_ENTRY(it, struct dtask, node));
+        dtask_free(d, MAP_ORDER_ENTRY(it, struct dtask, node));
     }
-    d->overflow = false;
     dispatch_timer_set(d);
 }
 
@@ -769,7 +836,7 @@ void dispatch_clear_lane(struct dispatch *d, const struct lane *lane)
         struct dtask *t = MAP_ORDER_ENTRY(it, struct dtask, node);
         uint16_t slot = exec_id_slot(&t->t.token.ref.exec);
         if (slot >= lane->ref.slot_lo && slot < lane->ref.slot_hi) {
-            free_task(d, t);
+            dtask_free(d, t);
         }
     }
 }
@@ -807,5 +874,10 @@ void dispatch_stats(const struct dispatch *d, struct dispatch_stats *out)
                                    .polls = d->polls,
                                    .sessions = map_len(&d->sessions),
                                    .bytes = d->bytes,
-                                   .overflow = d->overflow};
+                                   .overflow = d->forgotten != 0};
+    LIST_FOREACH(it, &d->queues.order)
+    {
+        out->overflow =
+            out->overflow || MAP_ORDER_ENTRY(it, const struct dispatch_queue, node)->left != 0;
+    }
 }

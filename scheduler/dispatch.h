@@ -11,9 +11,26 @@
  *                ▲               │   │                                     ▲
  *                │               │   └─ it has answered the call ─▶ WAITING ┘
  *                └───────────────┘      (dispatch_submitted; also new or found, where
- *        session lost for longer         nobody is to get the task)
- *        than its grace, or it does
- *        not list the token
+ *        its lease has run out; its     nobody is to get the task)
+ *        connection is gone for longer
+ *        than the grace, or was made
+ *        anew without naming it
+ *
+ * A grant is a lease of "lease_us". The worker renews it by naming the token, in HEARTBEAT or in HELLO;
+ * nothing else does. A lease that runs out says that the worker is silent, or hangs, or never saw the
+ * answer in which the task was granted, however alive its connection is: the task goes out again, and
+ * to somebody else, for its polls that wait get nothing until it is heard once more. If
+ * the worker had it after all, it takes it back with its next heartbeat while nobody else has it, and
+ * its outcome counts when it is the first. (A task with a heartbeat of its own has no lease: where that
+ * does not come the attempt fails, as its definition says.)
+ *
+ * Memory is bounded (INV 10) and shared by queues, so that nobody's backlog stops anybody's work. Of each
+ * queue the inputs of its first tasks are kept, of those behind them the token alone: the input is asked
+ * for when a worker wants it (HYDRATING). When there are too many tokens the longest queues are cut to an
+ * even share. What has no place is left in the store, and found again by scans of the table: when a worker
+ * asks at a queue that has few tasks here and some there, and when a deadline of one that was left is due;
+ * for all that was left, that one instant is kept. A queue of which tasks were left takes new ones only
+ * behind those, so that none waits for ever.
  *
  * An attempt may thus be invoked more than once; its outcome counts once (INV 19). What waits for a callback or
  * for a child execution is held by no worker and goes out no more; only its deadlines are looked after
@@ -29,8 +46,11 @@
 #include "scheduler/storeclock.h"
 
 enum {
-    DISPATCH_TASKS_MAX = 200000,   /* tasks in memory; above, new ready ones stay in the store */
-    DISPATCH_BYTES_MAX = 64 << 20, /* bytes of inputs in memory; likewise */
+    DISPATCH_TASKS_MAX = 200000,        /* tokens that no worker has; some 300 bytes each */
+    DISPATCH_BYTES_MAX = 64 << 20,      /* texts of them */
+    DISPATCH_QUEUE_BYTES_MAX = 8 << 20, /* of one queue */
+    DISPATCH_HYDRATING_MAX = 256, /* inputs asked for at a time: as many bytes again at most */
+    DISPATCH_HELD_MAX = 10000,    /* tasks of one session: as many as its HELLO can name */
     DISPATCH_SESSION_GRACE_US = 10 * US_PER_S, /* a lost worker may come back within */
 };
 
@@ -54,7 +74,9 @@ struct dispatch_queue;
 /* A task in memory. Read-only for the engine. */
 struct dtask {
     struct map_node node;
-    struct list link;          /* in a ready queue, or in its session's held list */
+    struct list link;  /* in a ready queue, or in its session's held list */
+    struct list lease; /* granted: in dispatch.leases */
+    struct mono lease_until;
     struct heap_node deadline; /* earliest of timeout and heartbeat */
     struct dispatch_task t;
     enum dtask_state state;
@@ -96,11 +118,14 @@ struct dispatch_poll {
 };
 
 struct dispatch_handler {
-    /* An attempt's time is over: the engine makes it a fact. The task stays until removed. */
-    void (*timed_out)(struct dispatch_handler *h, const struct dtask *t, bool heartbeat);
+    /* An attempt's time is over: the engine makes it a fact. The task stays until removed. It may have
+     * been left in the store, and then be told of more than once. False: too many such facts are on
+     * their way, it comes again. */
+    bool (*timed_out)(struct dispatch_handler *h, const struct task_token *t, bool heartbeat);
     /* Wants the inputs of these tasks: dispatch_hydrated for each. */
     void (*hydrate)(struct dispatch_handler *h, const struct task_token *tokens, uint32_t len);
-    /* Room again after tasks were left in the store ("overflow"): the engine scans the table. */
+    /* Tasks left in the store are wanted: the engine scans the table, from where it stopped last and
+     * round and round, for as long as dispatch_wants_more(), and then calls dispatch_refilled(). */
     void (*refill)(struct dispatch_handler *h);
 };
 
@@ -110,6 +135,7 @@ struct dispatch_config {
     const struct storeclock *clock; /* of the same loop */
     struct fault_set *faults;
     struct dispatch_handler *handler;
+    int64_t lease_us;   /* of a grant that is not renewed */
     size_t task_room;   /* bytes of a poll's room that a task takes beside its texts */
     uint32_t tasks_max; /* 0: DISPATCH_TASKS_MAX */
 };
@@ -137,7 +163,13 @@ void dispatch_forget(struct dispatch *d, const struct task_token *t);
 /* Its worker has been told that there is nothing more to do for this very attempt: nobody holds it now. If
  * it waits for an outcome by token it stays. */
 void dispatch_let_go(struct dispatch *d, const struct task_token *t);
-/* Input of a task as asked by "hydrate"; "found" false: the task is no more. */
+/* The scan of "refill" is at the table's beginning; at its end; has stopped. Between beginning and end
+ * every task that was left before has been found. */
+void dispatch_round_begins(struct dispatch *d);
+void dispatch_round_ends(struct dispatch *d);
+bool dispatch_wants_more(const struct dispatch *d);
+void dispatch_refilled(struct dispatch *d);
+/* Input of a task as asked by "hydrate", once for each asked; "found" false: the task is no more. */
 void dispatch_hydrated(struct dispatch *d, const struct task_token *t, bool found,
                        const struct dispatch_task *filled);
 /* The deadline announced by "timed_out" could not be acted upon: announce it again in a second. */
@@ -146,21 +178,27 @@ struct dtask *dispatch_find(struct dispatch *d, const struct task_token *t);
 
 /* ---- workers ---- */
 
-/* A worker process says hello on a connection: "held" are the tokens it holds. The same instance
- * coming back takes over its session: what it was granted and does not list goes out again. */
+/* A worker process says hello on a connection: "held" are the tokens it holds. The same instance of
+ * the same tenant coming back takes over its session: what it was granted and does not list goes out
+ * again. */
 struct dispatch_session *dispatch_hello(struct dispatch *d, uint64_t instance, uint32_t tenant,
                                         struct str name, uint64_t conn,
                                         const struct task_token *held, uint32_t held_len);
 /* The connection on which the instance said hello last; 0 when it has no session. */
-uint64_t dispatch_session_conn(struct dispatch *d, uint64_t instance);
+uint64_t dispatch_session_conn(struct dispatch *d, uint64_t instance, uint32_t tenant);
 /* The connection is gone: polls on it must have been cancelled; what it held waits for its return. */
 void dispatch_lost(struct dispatch *d, struct dispatch_session *s, uint64_t conn);
 struct str dispatch_session_name(const struct dispatch_session *s);
 uint32_t dispatch_session_tenant(const struct dispatch_session *s);
 /* The worker has given a task back without outcome. */
 void dispatch_give_back(struct dispatch *d, struct dispatch_session *s, const struct task_token *t);
-/* ERR_OK: the attempt is open and its clock restarted; ERR_STALE: not known here. */
-enum err dispatch_heartbeat(struct dispatch *d, const struct task_token *t);
+/* The worker says that it works on the attempt ("s" NULL: no worker does, somebody looks after it). ERR_OK:
+ * its clock is restarted, the lease renewed, and an attempt that nobody has is the session's again.
+ * ERR_STALE: not known here; the execution knows whether it is open, and if so: dispatch_hold. */
+enum err dispatch_heartbeat(struct dispatch *d, struct dispatch_session *s,
+                            const struct task_token *t);
+/* An open attempt that was not known here, and that the worker of the session works on. */
+void dispatch_hold(struct dispatch *d, struct dispatch_session *s, const struct dispatch_task *t);
 
 /* Registers the poll for "queues"; answered by a flush when tasks were found, when "closing", or at
  * "until" with what there is. */
@@ -175,7 +213,7 @@ void dispatch_flush(struct dispatch *d);
 
 struct dispatch_stats {
     size_t tasks, ready, granted, confirming, waiting, polls, sessions, bytes;
-    bool overflow;
+    bool overflow; /* some are left in the store */
 };
 void dispatch_stats(const struct dispatch *d, struct dispatch_stats *out);
 

@@ -3,8 +3,11 @@
 
 #include "scheduler/dispatch_internal.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "scheduler/metrics.h"
+
+LOG_MODULE("dispatch");
 
 /* ---- what sessions say they hold and is not known here (yet) ---- */
 
@@ -48,9 +51,24 @@ static void claims_drop_all(struct dispatch *d, struct dispatch_session *s)
 
 /* ---- sessions ---- */
 
+/* An instance is a number of the worker's own choice: it means nothing beyond its tenant. */
+struct session_key {
+    uint64_t instance;
+    uint32_t tenant;
+};
+
 static bool session_eq(const struct map_node *node, const void *key)
 {
-    return MAP_ENTRY(node, const struct dispatch_session, node)->instance == *(const uint64_t *)key;
+    const struct dispatch_session *s = MAP_ENTRY(node, const struct dispatch_session, node);
+    const struct session_key *k = key;
+    return s->instance == k->instance && s->tenant == k->tenant;
+}
+
+static struct dispatch_session *session_find(struct dispatch *d, uint64_t instance, uint32_t tenant)
+{
+    struct session_key k = {instance, tenant};
+    struct map_node *n = map_find(&d->sessions, hash_u64(instance), &k, session_eq);
+    return n == NULL ? NULL : MAP_ENTRY(n, struct dispatch_session, node);
 }
 
 static void session_hold(struct dispatch *d, struct dispatch_session *s,
@@ -93,10 +111,10 @@ static void session_hold(struct dispatch *d, struct dispatch_session *s,
     }
 }
 
-uint64_t dispatch_session_conn(struct dispatch *d, uint64_t instance)
+uint64_t dispatch_session_conn(struct dispatch *d, uint64_t instance, uint32_t tenant)
 {
-    struct map_node *n = map_find(&d->sessions, hash_u64(instance), &instance, session_eq);
-    return n != NULL ? MAP_ENTRY(n, struct dispatch_session, node)->conn : 0;
+    const struct dispatch_session *s = session_find(d, instance, tenant);
+    return s != NULL ? s->conn : 0;
 }
 
 struct dispatch_session *dispatch_hello(struct dispatch *d, uint64_t instance, uint32_t tenant,
@@ -104,23 +122,21 @@ struct dispatch_session *dispatch_hello(struct dispatch *d, uint64_t instance, u
                                         const struct task_token *held, uint32_t held_len)
 {
     LOOP_OWNED(d->c.loop);
-    uint64_t h = hash_u64(instance);
-    struct map_node *n = map_find(&d->sessions, h, &instance, session_eq);
-    struct dispatch_session *s;
-    if (n != NULL) {
-        s = MAP_ENTRY(n, struct dispatch_session, node);
+    struct dispatch_session *s = session_find(d, instance, tenant);
+    if (s != NULL) {
         mem_free((void *)(uintptr_t)s->name.p);
     } else {
         s = MEM_NEW(struct dispatch_session);
         s->instance = instance;
+        s->tenant = tenant;
         list_init(&s->held);
         list_init(&s->claims);
-        map_insert(&d->sessions, &s->node, h);
+        map_insert(&d->sessions, &s->node, hash_u64(instance));
     }
-    s->tenant = tenant;
     s->name = dispatch_own_text(name);
     s->conn = conn;
     s->connected = true;
+    s->silent = false;
     heap_remove(&d->lost, &s->lost_until);
     session_hold(d, s, held, held_len);
     return s;
@@ -179,12 +195,67 @@ void dispatch_give_back(struct dispatch *d, struct dispatch_session *s,
     }
 }
 
-enum err dispatch_heartbeat(struct dispatch *d, const struct task_token *token)
+/* ---- leases ---- */
+
+/* What has a heartbeat of its own needs none: without signs of life its attempt fails. */
+void dispatch_lease_renew(struct dispatch *d, struct dtask *t)
+{
+    if (t->t.heartbeat_us > 0) {
+        return;
+    }
+    t->lease_until.us = loop_now(d->c.loop).us + d->c.lease_us;
+    list_remove(&t->lease);
+    list_push_back(&d->leases,
+                   &t->lease); /* all leases are of one length: in order of their ends */
+}
+
+void dispatch_leases_expire(struct dispatch *d, struct mono now)
+{
+    const struct dispatch_session *told = NULL;
+    while (!list_empty(&d->leases) && d->lease_grace.us <= now.us) {
+        struct dtask *t = LIST_ENTRY(d->leases.next, struct dtask, lease);
+        if (t->lease_until.us > now.us) {
+            break;
+        }
+        if (t->session != told) {
+            told = t->session;
+            t->session->silent = true;
+            log_info("worker says nothing of what it holds, it goes out again", "worker=%.*s",
+                     STR_ARG(told->name));
+        }
+        dtask_unlink(d, t);
+        dtask_ready(d, t, true);
+        metric_add(&metric_tasks_again, 1);
+    }
+}
+
+void dispatch_heard(struct dispatch *d, struct dispatch_session *s)
+{
+    if (s->silent) {
+        s->silent = false;
+        dispatch_polls_look(d, s);
+    }
+}
+
+enum err dispatch_heartbeat(struct dispatch *d, struct dispatch_session *s,
+                            const struct task_token *token)
 {
     LOOP_OWNED(d->c.loop);
+    if (s != NULL) {
+        dispatch_heard(d, s);
+    }
     struct dtask *t = dispatch_find(d, token);
     if (t == NULL) {
         return ERR_STALE;
+    }
+    if (s != NULL && t->state != DTASK_WAITING && t->session == NULL) {
+        if (t->state == DTASK_CONFIRMING) {
+            metric_add(&metric_tasks_confirmed, 1);
+        }
+        dtask_unlink(d, t);
+        dtask_grant(d, t, s);
+    } else if (s != NULL && t->session == s) {
+        dispatch_lease_renew(d, t);
     }
     dtask_heartbeat_restart(d, t);
     return ERR_OK;

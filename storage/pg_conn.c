@@ -15,7 +15,7 @@ enum {
     BACKOFF_MIN_US = 50 * US_PER_MS,
     BACKOFF_MAX_US = 5 * US_PER_S,
     STEP_TEMPLATE = 255,
-    VERSION_MIN = 120000,
+    VERSION_MIN = 140000, /* string_to_table, and exact extract(epoch) */
 };
 
 static const struct pg_stmt_row stmts[STMT_COUNT] = {
@@ -422,31 +422,42 @@ static bool boot_result(struct pg_call *call, unsigned step, const PGresult *r)
     return true;
 }
 
-static void refuse(struct pg_conn *c, enum err e, const char *why)
+enum err pg_version_check(int version, struct err_detail *d)
 {
-    /* Not from within "end": the timer closes the connection. */
-    c->boot.err = err_set(&c->boot.detail, e, "%s", why);
+    if (version >= VERSION_MIN) {
+        return ERR_OK;
+    }
+    return err_set(d, ERR_UNSUPPORTED, "PostgreSQL %d.%d is too old: version %d or newer is needed",
+                   version / 10000, version % 10000, VERSION_MIN / 10000);
 }
 
-static void check_server(struct pg_conn *c)
+enum err pg_server_check(const struct pg_server *s, const struct pg_conn_config *c,
+                         struct err_detail *d)
 {
-    const struct pg_server *s = &c->server;
-    if (s->version < VERSION_MIN) {
-        refuse(c, ERR_UNSUPPORTED, "this PostgreSQL is older than version 12");
-    } else if (!c->config.allow_unsafe && !s->fsync) {
-        refuse(c, ERR_FATAL, "fsync is off: a power failure would lose acknowledged work");
-    } else if (!c->config.allow_unsafe && !s->full_page_writes) {
-        refuse(c, ERR_FATAL, "full_page_writes is off: a power failure can corrupt the database");
-    } else if (!c->config.allow_unsafe && !s->synchronous_commit) {
-        refuse(c, ERR_FATAL, "synchronous_commit is off: acknowledged work can be lost");
-    } else if (c->config.system_id != 0 && c->config.system_id != s->system_id) {
-        refuse(c, ERR_FATAL, "this is another database cluster than before");
-    } else if (c->config.schema != 0 && c->config.schema != s->schema) {
-        refuse(c, ERR_SCHEMA,
-               s->schema > c->config.schema
-                   ? "the schema is newer than this program"
-                   : "the schema is older than this program: migrate first");
+    enum err e = pg_version_check(s->version, d);
+    if (e != ERR_OK) {
+        return e;
     }
+    if (!c->allow_unsafe && !s->fsync) {
+        return err_set(d, ERR_FATAL, "fsync is off: a power failure would lose acknowledged work");
+    }
+    if (!c->allow_unsafe && !s->full_page_writes) {
+        return err_set(d, ERR_FATAL,
+                       "full_page_writes is off: a power failure can corrupt the database");
+    }
+    if (!c->allow_unsafe && !s->synchronous_commit) {
+        return err_set(d, ERR_FATAL, "synchronous_commit is off: acknowledged work can be lost");
+    }
+    if (c->system_id != 0 && c->system_id != s->system_id) {
+        return err_set(d, ERR_FATAL, "this is another database cluster than before");
+    }
+    if (c->schema != 0 && c->schema != s->schema) {
+        return err_set(d, ERR_SCHEMA,
+                       s->schema > c->schema
+                           ? "the schema is newer than this program"
+                           : "the schema is older than this program: migrate first");
+    }
+    return ERR_OK;
 }
 
 static void prepare_all(struct pg_conn *c);
@@ -458,7 +469,7 @@ static void boot_end(struct pg_call *call)
         return; /* failed already */
     }
     if (call->err == ERR_OK) {
-        check_server(c);
+        call->err = pg_server_check(&c->server, &c->config, &call->detail);
     }
     if (call->err != ERR_OK) {
         c->failing = true;

@@ -44,6 +44,9 @@ struct pg_server {
     uint32_t ring_windows;
 };
 
+/* Refuses a server whose version lacks what the statements need. */
+enum err pg_version_check(int version, struct err_detail *d) MUST_CHECK;
+
 struct pg_conn;
 struct pg_call;
 struct pg_dial;
@@ -78,6 +81,10 @@ struct pg_conn_config {
     /* Looking up a host's name blocks, so it is done there; NULL: here. Outlives the connection. */
     struct pool *pool;
 };
+
+/* Refuses a server that is too old, loses data, or is not the one that was configured. */
+enum err pg_server_check(const struct pg_server *s, const struct pg_conn_config *c,
+                         struct err_detail *d) MUST_CHECK;
 
 enum pg_conn_state { PG_CLOSED, PG_CONNECTING, PG_BOOT, PG_READY };
 

@@ -390,6 +390,7 @@ static void pools_start(struct store_pg *s)
     s->started = true;
     pool_start(s, POOL_COMMIT, c->commit_conns, c->commit_depth);
     pool_start(s, POOL_CONTROL, c->control_conns, 2);
+    pool_start(s, POOL_LEASE, 1, 1);
     pool_start(s, POOL_READ, c->read_conns, 2);
 }
 

@@ -1,7 +1,8 @@
 /* The store port over PostgreSQL: asynchronous libpq in pipeline mode on a loop of its own.
  *
- * Three pools of connections, so that a long read never delays a commit, nor either of them the
- * lease. A call waits for a connection until its deadline; then it answers ERR_UNAVAILABLE. */
+ * Pools of connections, so that a long read never delays a commit, nor either of them a claim; and one
+ * connection for the lease alone, which nothing can delay or take along when it fails. A call waits
+ * for a connection until its deadline; then it answers ERR_UNAVAILABLE. */
 #ifndef CARILLON_STORAGE_STORE_PG_H
 #define CARILLON_STORAGE_STORE_PG_H
 

@@ -6,7 +6,7 @@
 #include "storage/pg_conn.h"
 #include "storage/store_pg.h"
 
-enum { POOL_COMMIT, POOL_CONTROL, POOL_READ, POOL_COUNT };
+enum { POOL_COMMIT, POOL_CONTROL, POOL_LEASE, POOL_READ, POOL_COUNT };
 enum { POOL_CONNS_MAX = 8, SCHEMA_VERSION = 1 };
 
 struct pg_pool {

@@ -270,7 +270,7 @@ static const char configuration_intro[] =
     "sets\n"
     "`scheduler.distributed.heartbeatInterval`. Variables without two underscores are left alone, "
     "but\n"
-    "for those in the table below. A list is given as YAML.\n"
+    "for those in the table below; one without a value is not set. A list is given as YAML.\n"
     "\n"
     "**Elements of lists** have a name in flags and variables: by identity where they have one, "
     "else by\n"

@@ -42,12 +42,24 @@ static const struct {
     {"version", NULL, "version and exit", OPT_VERSION},
 };
 
-static void usage_line(FILE *out, const char *name, const char *arg, const char *help,
-                       const char *note)
+enum { HELP_COLUMN = 33, HELP_WIDTH = 66 };
+
+/* The help in its column, broken between words. */
+static void usage_line(FILE *out, const char *name, const char *arg, const char *help)
 {
     char left[64];
     (void)snprintf(left, sizeof(left), "--%s %s", name, arg == NULL ? "" : arg);
-    (void)fprintf(out, "  %-30s %s%s\n", left, help, note);
+    (void)fprintf(out, "  %-30s", left);
+    for (bool first = true; *help != '\0'; first = false) {
+        size_t size = strlen(help);
+        if (size > HELP_WIDTH) {
+            for (size = HELP_WIDTH; size > 0 && help[size] != ' '; size--) {
+            }
+            size = size > 0 ? size : strcspn(help, " "); /* a word that is longer than the line */
+        }
+        (void)fprintf(out, "%*s%.*s\n", first ? 1 : HELP_COLUMN, "", (int)size, help);
+        help += size + (help[size] == ' ' ? 1 : 0);
+    }
 }
 
 static void usage(FILE *out)
@@ -57,17 +69,17 @@ static void usage(FILE *out)
                   "Runs one Carillon node until SIGTERM or SIGINT; then it drains and exits 0.\n"
                   "SIGHUP reads the configuration again.\n\n");
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        usage_line(out, rows[i].name, rows[i].arg, rows[i].help, "");
+        usage_line(out, rows[i].name, rows[i].arg, rows[i].help);
     }
     (void)fprintf(out, "\nShort names of keys:\n\n");
     const struct conf_short *f;
     for (size_t i = 0; (f = conf_flag_at(i)) != NULL; i++) {
-        const struct conf_row *row = conf_row_of(str_of(f->path));
-        char note[160];
-        (void)snprintf(note, sizeof(note), " [%s%s%s]", f->path,
-                       row->preset != NULL && row->preset[0] != '\0' ? ", default " : "",
-                       row->preset != NULL ? row->preset : "");
-        usage_line(out, f->name, f->arg, row->help, note);
+        const char *preset = conf_preset_of(str_of(f->path));
+        char help[512];
+        (void)snprintf(help, sizeof(help), "%s%s%s: %s", f->path,
+                       preset[0] != '\0' ? ", default " : "", preset,
+                       conf_row_of(str_of(f->path))->help);
+        usage_line(out, f->name, f->arg, help);
     }
     (void)fprintf(out, "\nAll keys: docs/reference/configuration.md\n");
 }

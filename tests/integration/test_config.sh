@@ -64,7 +64,7 @@ check "no value" says 2 'wants KEY=VALUE' --set node.id
 check "no database" says 2 'name the database' --config "$work/good.yaml"
 check "a bad configuration does not run" says 2 'node.id: wanted' --config "$work/bad.yaml" --database host=nowhere
 check "a bad one is not printed" says 1 'node.id: wanted' --config "$work/bad.yaml" --print-config
-check "help has the flags" says 0 '--window-length TIME .*windowLength, default 1h' --help
+check "help has the flags" says 0 '--window-length TIME .*windowLength, default 1h:' --help
 
 check "value and origin" says 0 "^node.id: \{value: \"from-file\", origin: \"$work/good.yaml:2:7\", in_force: true" \
     --config "$work/good.yaml" --print-config

@@ -588,6 +588,15 @@ void check_dispatched(struct checkers *c, const struct task_token *t, struct wal
     }
 }
 
+void check_beat_ok(struct checkers *c, const struct task_token *t, struct wall sent)
+{
+    struct model *m = model_find(c, &t->ref.exec);
+    if (m != NULL && !m->lost_part && m->stop_acked && m->stop_acked_at < sent.us) {
+        violation(c, 25, "%s: a heartbeat was told to go on %" PRId64 " ms after the stop",
+                  id_text(&t->ref.exec), (sent.us - m->stop_acked_at) / US_PER_MS);
+    }
+}
+
 void check_outcome_acked(struct checkers *c, const struct task_token *t)
 {
     struct model *m = model_find(c, &t->ref.exec);

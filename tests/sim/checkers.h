@@ -51,6 +51,8 @@ void check_stop_acked(struct checkers *c, const struct exec_id *id, struct wall 
 /* A worker received an attempt; "in_flight_us" is how long it may have been under way. */
 void check_dispatched(struct checkers *c, const struct task_token *t, struct wall now,
                       int64_t in_flight_us);
+/* A worker was told, upon a heartbeat sent at "sent", to go on with the attempt. */
+void check_beat_ok(struct checkers *c, const struct task_token *t, struct wall sent);
 /* A worker was told that its outcome is accepted, durably. */
 void check_outcome_acked(struct checkers *c, const struct task_token *t);
 /* A client was told how the execution ended. */

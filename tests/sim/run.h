@@ -9,6 +9,7 @@
 #include "base/fault.h"
 #include "cmd/node.h"
 #include "net/msg.h"
+#include "tests/sim/sim_coord.h"
 #include "tests/sim/checkers.h"
 #include "tests/sim/sim_net.h"
 #include "tests/sim/sim_store.h"
@@ -17,8 +18,8 @@ enum {
     ORDERS_MAX = 600,
     CLIENTS_MAX = 4,
     WORKERS_MAX = 4,
-    WORKFLOWS = 13, /* defined */
-    STARTABLE = 12, /* of them started by clients; the last one is a child */
+    WORKFLOWS = 14, /* defined */
+    STARTABLE = 13, /* of them started by clients; the last one is a child */
     CALLBACKS_MAX = 256,
     HELD_MAX = 32, /* more than any capacity drawn */
     LOAD_S = 75,   /* of virtual time: three boundaries of 20 s windows at least */
@@ -36,6 +37,7 @@ enum swarm_kind {
     SWARM_RESET,
     SWARM_NET_CUT,
     SWARM_WORKER,
+    SWARM_HANG, /* a worker does nothing any more, for ever, and stays connected */
     SWARM_CLOCK,
     SWARM_KINDS,
 };
@@ -46,7 +48,9 @@ struct swarm {
     int64_t gap_us; /* typical time between two faults */
     struct sim_store_faults store;
     int64_t store_latency_us;
+    uint32_t store_move_max; /* rows that one call moves at most */
     double net_loss;
+    double coord_silent, coord_wrong; /* how often advice is withheld, or bad */
     bool lossy; /* failovers lose their tail */
     uint32_t clients, workers, capacity;
     int64_t op_gap_us;
@@ -54,6 +58,7 @@ struct swarm {
     uint16_t lanes;
     int32_t drift_ppm;
     double dup, slow, late, give_back; /* of workers */
+    double forsake;                    /* polls whose answer is not looked at */
 };
 void swarm_draw(struct swarm *s, struct rng *rng);
 const char *swarm_kind_name(enum swarm_kind k);
@@ -92,6 +97,7 @@ struct actor {
     struct rng rng;
     struct list requests;
     bool up, greeted;
+    bool hangs; /* until its host is started anew: says nothing, hears nothing, hangs up nothing */
     uint64_t instance, next_corr;
     uint32_t number;
     /* By role. */
@@ -111,6 +117,7 @@ struct actor_request {
     uint64_t digest;     /* START: of what was sent */
     struct task_token *tokens;
     uint32_t tokens_len, back_len, capacity; /* tokens: outcomes, then gifts back */
+    bool forsaken;                           /* its answer is not looked at */
     bool patient; /* its answer brings work: it is waited for as long as the connection lives */
     /* "m" NULL: no answer will come (unknown). */
     void (*answered)(struct actor *a, struct actor_request *r, const struct msg *m);
@@ -127,6 +134,7 @@ struct run {
     struct host *node_host;
     struct node *node; /* in the node host's memory */
     struct fault_set faults;
+    struct sim_coord coord; /* likewise */
     struct node_events events;
     bool draining, healing, stopping, node_started;
     struct event fault, freed;

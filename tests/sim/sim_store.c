@@ -13,6 +13,7 @@
 
 enum {
     DEADLINE_DEFAULT_US = 5 * US_PER_S,
+    LOCK_TIMEOUT_US = 1 * US_PER_S,
     ROLLBACK_KEPT_US = 3 * US_PER_S, /* commits older than this are safe from any failover */
     RING_TABLES_UNSET = 0,
 };
@@ -24,7 +25,7 @@ struct sim_op {
     struct host *host;
     struct list link;
     struct arena *own; /* a copy's memory: the caller is gone */
-    enum err fate;     /* decided beforehand: ERR_UNKNOWN, ERR_SERIALIZATION */
+    enum err fate;     /* decided beforehand: ERR_UNKNOWN, ERR_SERIALIZATION, ERR_LOCKED */
     bool happens;
     bool executed;
     struct store_commit copy;
@@ -473,6 +474,12 @@ static void op_plan(struct sim_op *op)
     struct store_req *r = op->req;
     struct world *w = s->world;
     int64_t latency = op_latency(s, r->op);
+    bool locked = false;
+    if (r->op == STORE_COMMIT) {
+        int64_t wait = MAX(s->locked_until - w->now_us, INT64_C(0));
+        locked = wait > LOCK_TIMEOUT_US || rng_chance(&s->rng, s->faults.locked);
+        latency += locked ? (int64_t)LOCK_TIMEOUT_US : wait;
+    }
     int64_t deadline = r->deadline_us > 0 ? r->deadline_us : DEADLINE_DEFAULT_US;
     int64_t until = w->now_us + MIN(latency, deadline);
     op->happens = true;
@@ -487,6 +494,9 @@ static void op_plan(struct sim_op *op)
         until = w->now_us + (rng_chance(&s->rng, 0.5) ? latency + 1000 : deadline);
     } else if (op_writes(r->op) && rng_chance(&s->rng, s->faults.serialization)) {
         op->fate = ERR_SERIALIZATION;
+        op->happens = false;
+    } else if (locked) {
+        op->fate = ERR_LOCKED;
         op->happens = false;
     }
     if (op->happens) {
@@ -563,6 +573,11 @@ void sim_store_away(struct sim_store *s, int64_t us)
     {
         op_break(LIST_ENTRY(it, struct sim_op, link));
     }
+}
+
+void sim_store_lock(struct sim_store *s, int64_t us)
+{
+    s->locked_until = MAX(s->locked_until, s->world->now_us + us);
 }
 
 void sim_store_cut(struct sim_store *s, struct host *h)
@@ -652,6 +667,7 @@ struct sim_store *sim_store_new(struct world *w, uint16_t shard, uint16_t lanes)
     rng_fork(&w->rng, &s->rng);
     s->kv = kv_new();
     s->latency_us = 800;
+    s->move_max = STORE_MOVE_MAX;
     s->system_id = rng_u64(&s->rng) >> 1;
     s->timeline = 1;
     s->lsn = 1 << 20;

@@ -61,7 +61,7 @@ struct lane_rec {
 };
 struct lease_rec {
     int64_t until;
-    uint32_t node_size, address_size, evicted, unused;
+    uint32_t node_size, address_size, evicted, timeline;
 };
 struct task_rec {
     uint64_t nonce;

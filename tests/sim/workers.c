@@ -186,6 +186,9 @@ static void backs_judged(struct actor *a, const struct actor_request *r, bool ta
 
 static void poll_answered(struct actor *a, struct actor_request *r, const struct msg *m)
 {
+    if (r->forsaken) {
+        m = NULL; /* the worker has given up on it, and hung up nothing */
+    }
     a->worker->polls--;
     a->worker->asked -= r->capacity;
     outcomes_judged(a, r, m);
@@ -272,6 +275,7 @@ static void poll_send(struct actor *a)
     w->asked += room;
     q->capacity = room;
     q->patient = true;
+    q->forsaken = !a->run->healing && rng_chance(&a->rng, a->run->swarm.forsake);
     request_tokens(q, tokens, n + given);
     q->tokens_len = n;
     q->back_len = given;
@@ -303,6 +307,11 @@ static void heartbeat_answered(struct actor *a, struct actor_request *r, const s
     }
     for (uint32_t i = 0; i < r->tokens_len && i < m->u.heartbeat_ok.codes_len; i++) {
         unsigned code = m->u.heartbeat_ok.codes[i];
+        if (code == ERR_OK) {
+            int64_t ago = a->run->world->now_us - r->sent_us;
+            check_beat_ok(a->run->checkers, &r->tokens[i],
+                          (struct wall){world_wall(a->run->world).us - ago});
+        }
         struct held *h = held_find(a->worker, &r->tokens[i]);
         if (h != NULL && h->state == HELD_HANGING && (code == ERR_STALE || code == ERR_STOPPED)) {
             held_remove(a->worker, h);
@@ -310,19 +319,23 @@ static void heartbeat_answered(struct actor *a, struct actor_request *r, const s
     }
 }
 
+/* Names all that it holds; what it gives back it has no more. */
 static void heartbeat_send(struct actor *a)
 {
     struct worker *w = a->worker;
     struct task_token tokens[HELD_MAX];
     struct msg m = {.type = MSG_HEARTBEAT};
+    uint32_t len = 0;
     for (uint32_t i = 0; i < w->held_len; i++) {
-        tokens[i] = w->held[i].token;
+        if (w->held[i].state != HELD_BACK_SENT) {
+            tokens[len++] = w->held[i].token;
+        }
     }
     m.u.heartbeat.tokens = tokens;
-    m.u.heartbeat.tokens_len = w->held_len;
-    struct actor_request *q = w->held_len > 0 ? actor_send(a, &m, heartbeat_answered) : NULL;
+    m.u.heartbeat.tokens_len = len;
+    struct actor_request *q = len > 0 ? actor_send(a, &m, heartbeat_answered) : NULL;
     if (q != NULL) {
-        request_tokens(q, tokens, w->held_len);
+        request_tokens(q, tokens, len);
     }
     w->heartbeat_us = a->run->world->now_us + a->run->swarm.node.heartbeat_us / 2;
 }

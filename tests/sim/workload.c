@@ -73,9 +73,12 @@ static const struct {
      "\"Branches\":[" BRANCH("A") "," BRANCH("B") "," BRANCH("D") "]," NEXT("T1") "},"
                                                                                   "\"T1\":" TASK(
                                                                                       END) "}}"},
+    {"unheard", 1, /* no worker asks at its queue */
+     "{\"StartAt\":\"T1\",\"States\":{\"T1\":{\"Type\":\"Task\",\"Resource\":\"queue:nobody\","
+     "\"TimeoutSeconds\":20," END "}}}"},
     {"kid", 1, "{\"StartAt\":\"T1\",\"States\":{\"T1\":" TASK(END) "}}"},
 };
-enum { CALL = 8, FAMILY, NAMED, BROOD, KID };
+enum { CALL = 8, FAMILY, NAMED, BROOD, UNHEARD, KID };
 
 const char *workflow_name(uint32_t index)
 {
@@ -99,7 +102,7 @@ void order_payload(const struct order *o, uint32_t steps, char *out, size_t size
 
 unsigned order_end(const struct order *o, uint32_t *steps, const char **error)
 {
-    static const uint32_t all[WORKFLOWS] = {5, 2, 2, 1, 1, 1, 1, 1, 1, 2, 2, 1, 1};
+    static const uint32_t all[WORKFLOWS] = {5, 2, 2, 1, 1, 1, 1, 1, 1, 2, 2, 1, 0, 1};
     *steps = all[o->workflow];
     *error = NULL;
     if (o->workflow == 2 && o->variant == 1) {
@@ -110,7 +113,7 @@ unsigned order_end(const struct order *o, uint32_t *steps, const char **error)
         *error = "NoAnswer";
     } else if (order_child_fails(o)) {
         *error = "States.TaskFailed";
-    } else if (o->workflow == 6 && o->variant == 1) {
+    } else if ((o->workflow == 6 && o->variant == 1) || o->workflow == UNHEARD) {
         *error = "States.Timeout";
     }
     return *error != NULL ? EXEC_FAILED : EXEC_SUCCEEDED;

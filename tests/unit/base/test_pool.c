@@ -206,8 +206,12 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {work_elsewhere,   threads_are_bounded, idle_threads_end,
-                                  queue_is_bounded, giving_up,           ending_is_bounded,
+    const TTest *const tests[] = {work_elsewhere,
+                                  threads_are_bounded,
+                                  idle_threads_end,
+                                  queue_is_bounded,
+                                  giving_up,
+                                  ending_is_bounded,
                                   NULL};
     return suite_run("pool", tests);
 }

@@ -27,6 +27,19 @@ START_TEST(presets)
 }
 END_TEST
 
+START_TEST(presets_by_path)
+{
+    ck_assert_str_eq(conf_preset_of(STR("node.id")), "node-1");
+    ck_assert_str_eq(conf_preset_of(STR("database.master.url")), "");
+    ck_assert_str_eq(conf_preset_of(STR("database.replicas[0].poolSize")), "30");
+    ck_assert_str_eq(conf_preset_of(STR("database.replicas[0].url")), "");
+    ck_assert_str_eq(conf_preset_of(STR("schedulerInstances[LONG_TERM].pollInterval")), "60s");
+    ck_assert_str_eq(conf_preset_of(STR("schedulerInstances[BATCH].pollInterval")), "5s");
+    ck_assert_str_eq(conf_preset_of(STR("schedulerInstances[")), "");
+    ck_assert_str_eq(conf_preset_of(STR("nothing")), "");
+}
+END_TEST
+
 /* Bounds that stand in base/limits.h, too. */
 START_TEST(bounds)
 {
@@ -343,6 +356,7 @@ END_TEST
 static void add(TCase *t)
 {
     tcase_add_test(t, presets);
+    tcase_add_test(t, presets_by_path);
     tcase_add_test(t, bounds);
     tcase_add_test(t, rows);
     tcase_add_test(t, groups);

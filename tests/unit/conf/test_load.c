@@ -327,6 +327,9 @@ START_TEST(variables)
         load_good(&(struct given){.environment = {same[i]}});
         ck_assert_int_eq(conf->heartbeat_us, 7 * US_PER_S);
     }
+    /* Empty is not set. */
+    load_good(&(struct given){.environment = {"CARILLON_LOG__LEVEL=", "CARILLON_DATABASE="}});
+    ck_assert(conf->database_url.p == NULL);
     /* Those of other programs, and what is no variable at all. */
     load_good(
         &(struct given){.environment = {"CARILLON_ADDRESS=tcp://x:1", "CARILLON_BIN=x", "PATH=x",

@@ -98,6 +98,9 @@ static void peer_on_msg(struct fixture *f, const struct msg *m)
         f->token_ok++;
         break;
     case MSG_HEARTBEAT_OK:
+        if (m->corr == 0) {
+            break; /* of peer_beats */
+        }
         f->beats++;
         f->beat_code = m->u.heartbeat_ok.codes[0];
         break;
@@ -131,6 +134,16 @@ static void peer_on_reply(struct net_dial_handler *h, uint64_t id, struct str bo
     arena_fini(&a);
 }
 
+static void frame_of(struct buf *b, const struct msg *m)
+{
+    struct msg_writer w;
+    struct err_detail d = {0};
+    buf_init(b, 0);
+    msg_writer_begin(&w, b);
+    ck_assert_int_eq(msg_writer_add(&w, m, &d), ERR_OK);
+    msg_writer_end(&w);
+}
+
 static void peer_on_up(struct net_dial_handler *h)
 {
     struct peer *p = CONTAINER_OF(h, struct peer, handler);
@@ -154,6 +167,36 @@ static void peer_on_down(struct net_dial_handler *h)
     p->up = p->greeted = false;
 }
 
+/* A worker that lives says what it works on. */
+static void peer_beats(struct loop_timer *timer)
+{
+    enum { BEAT_US = 2 * US_PER_S };
+    struct peer *p = CONTAINER_OF(timer, struct peer, beat);
+    struct fixture *f = p->f;
+    struct task_token tokens[ARRAY_LEN(f->held)];
+    struct msg m = {.type = MSG_HEARTBEAT};
+    m.u.heartbeat.tokens = tokens;
+    for (uint32_t i = 0; i < f->held_len; i++) {
+        if (f->held[i].heartbeat_ms == 0) {
+            tokens[m.u.heartbeat.tokens_len++] = f->held[i].token;
+        }
+    }
+    if (p->greeted && !f->silent && m.u.heartbeat.tokens_len > 0) {
+        struct buf b;
+        frame_of(&b, &m);
+        ck_assert_int_eq(p->dialer->ops->send(p->dialer, 0, buf_str(&b)), ERR_OK);
+        buf_fini(&b);
+    }
+    loop_timer_after(p->loop, &p->beat, BEAT_US);
+}
+
+static void peer_beats_begin(struct loop_task *task)
+{
+    struct peer *p = CONTAINER_OF(task, struct peer, begin);
+    p->beat = (struct loop_timer){.fired = peer_beats, .name = "beat"};
+    loop_timer_after(p->loop, &p->beat, 0);
+}
+
 static void peer_boot(struct host *h)
 {
     struct fixture *f = h->user;
@@ -168,6 +211,8 @@ static void peer_boot(struct host *h)
     ck_assert_int_eq(f->net->base.ops->dial(&f->net->base, l, f->config.listen, &p->handler,
                                             &p->dialer, &d),
                      ERR_OK);
+    p->begin = (struct loop_task){.run = peer_beats_begin, .name = "beats"};
+    loop_post(l, &p->begin);
 }
 
 /* A frame on its way to the peer's loop: tests send from outside of any callback. */
@@ -198,13 +243,8 @@ static void outgoing_post(struct host *h)
 void peer_send(struct fixture *f, struct msg *m)
 {
     struct outgoing *o = MEM_NEW(struct outgoing);
-    struct msg_writer w;
-    struct err_detail d = {0};
-    buf_init(&o->frame, 0);
     m->corr = ++f->peer->next_id;
-    msg_writer_begin(&w, &o->frame);
-    ck_assert_int_eq(msg_writer_add(&w, m, &d), ERR_OK);
-    msg_writer_end(&w);
+    frame_of(&o->frame, m);
     o->peer = f->peer;
     o->id = m->corr;
     o->task = (struct loop_task){.run = outgoing_run, .name = "peer sends"};
@@ -367,6 +407,7 @@ static void node_boot(struct host *h)
                                .clock = &h->clock.base,
                                .transport = &f->net->base,
                                .store = &f->store->base,
+                               .coord = coord_db_new(), /* goes with the host */
                                .faults = &f->faults,
                                .seed = f->world->seed + h->lives};
     f->node = node_start(&f->config, &ports, &f->events);
@@ -386,6 +427,11 @@ void fixture_stop_node(struct host *h)
 
 void fixture_setup(struct fixture *f, uint64_t seed)
 {
+    fixture_setup_with(f, seed, 0);
+}
+
+void fixture_setup_with(struct fixture *f, uint64_t seed, uint32_t requests_max)
+{
     memset(f, 0, sizeof(*f));
     f->world = world_new(seed, false, false);
     f->net = sim_net_new(f->world);
@@ -395,6 +441,7 @@ void fixture_setup(struct fixture *f, uint64_t seed)
     f->config.listen = STR("tcp://node:7070");
     f->config.window_us = 20 * US_PER_S;
     f->config.promote_us = 5 * US_PER_S;
+    f->config.requests_max = requests_max != 0 ? requests_max : f->config.requests_max;
     f->config.turn_loops = seed % 3 == 0 ? 0 : (uint32_t)(seed % 3);
     f->events =
         (struct node_events){.started = on_started, .state = on_state, .stopped = on_stopped};
@@ -447,6 +494,7 @@ static void second_boot(struct host *h)
                                .clock = &h->clock.base,
                                .transport = &n->f->net->base,
                                .store = &n->f->store->base,
+                               .coord = coord_db_new(),
                                .seed = n->f->world->seed + 1000 + h->lives};
     n->node = node_start(&n->config, &ports, &n->events);
 }

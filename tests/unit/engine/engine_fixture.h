@@ -21,6 +21,8 @@ struct peer {
     struct net_dial_handler handler;
     bool up, greeted;
     uint64_t next_id;
+    struct loop_task begin;
+    struct loop_timer beat;
     char queue[64];
     uint32_t capacity;
 };
@@ -53,13 +55,17 @@ struct fixture {
     uint32_t described;                                   /* answers to DESCRIBE */
     bool has_output, has_error, has_cause;                /* of the last */
     uint32_t page_len, page_last, page_ids[MSG_ROWS_MAX]; /* the page that came last */
-    bool hold;                                            /* do not complete tasks */
+    /* Do not complete tasks. What is held is named in heartbeats, but for what has a heartbeat of its
+     * own, unless "silent". */
+    bool hold, silent;
     struct msg_task held[64];
     uint32_t held_len;
     char held_input[64][256]; /* their inputs, cut */
 };
 
 void fixture_setup(struct fixture *f, uint64_t seed);
+/* Requests that may be inside the node; 0: the usual number. */
+void fixture_setup_with(struct fixture *f, uint64_t seed, uint32_t requests_max);
 void fixture_teardown(struct fixture *f);
 /* Sends one message; the answer is counted in the fixture when it arrives. */
 void peer_send(struct fixture *f, struct msg *m);

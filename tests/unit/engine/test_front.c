@@ -5,6 +5,8 @@
 #include "tests/unit/engine/crowd_fixture.h"
 
 #include "base/mem.h"
+#include "net/worker.h"
+#include "scheduler/dispatch.h"
 
 static const char one_task[] =
     "{\"StartAt\":\"A\",\"States\":{"
@@ -61,9 +63,11 @@ START_TEST(a_frame_of_many_polls)
     RUN_UNTIL(&f, c->polls == POLLS, 10 * US_PER_S);
     ck_assert_uint_gt(c->tasks, 800);
     ck_assert_uint_lt(c->tasks, MESSAGE_SIZE_MAX / SIZE);
-    uint32_t first = c->tasks;
-    crowd_send(c, &m, 1);
-    RUN_UNTIL(&f, c->tasks > first + 800, 10 * US_PER_S);
+    for (int polls = 0; c->tasks < TASKS; polls++) { /* all others are there for later polls */
+        ck_assert_int_lt(polls, 60);
+        crowd_send(c, &m, 1);
+        world_run(f.world, f.world->now_us + US_PER_S);
+    }
     ck_assert_uint_eq(c->errors, 0);
     fixture_teardown(&f);
     mem_free(c);
@@ -149,6 +153,270 @@ START_TEST(answers_larger_than_a_frame)
 }
 END_TEST
 
+/* One tenant's tasks wait, large and many, and nobody comes for them: another's are done at once, and the
+ * node has not grown. Then somebody comes. */
+START_TEST(a_backlog_of_another_tenant)
+{
+    enum { TASKS = 300, SIZE = 250000 };
+    struct fixture f;
+    struct crowd *a = MEM_NEW(struct crowd), *b = MEM_NEW(struct crowd);
+    fixture_setup(&f, (uint64_t)_i);
+    crowd_join(&f, a, "a", 1);
+    crowd_join(&f, b, "b", 1);
+    crowd_define(a, "one", one_task);
+    crowd_define(b, "one", one_task);
+    crowd_poll(b, "work", 1, 60000);
+    backlog(a, TASKS, SIZE);
+    world_run(f.world, f.world->now_us + US_PER_S);
+    size_t bytes = f.node_host->region.bytes;
+    ck_assert_msg(bytes < DISPATCH_QUEUE_BYTES_MAX + f.config.cache_bytes + (16u << 20),
+                  "%zu bytes", bytes);
+    crowd_start(b, "one", "x", STR("{}"));
+    RUN_UNTIL(&f, b->tasks == 1, US_PER_S);
+    for (int polls = 0; a->tasks < TASKS; polls++) {
+        ck_assert_int_lt(polls, 60);
+        crowd_poll(a, "work", 100, 1000);
+        world_run(f.world, f.world->now_us + US_PER_S);
+        crowd_heartbeat(a, a->tokens, a->tasks);
+    }
+    ck_assert_uint_eq(a->tasks, TASKS);
+    fixture_teardown(&f);
+    mem_free(a);
+    mem_free(b);
+}
+END_TEST
+
+/* ---- workers that are connected and do nothing ---- */
+
+enum { LEASE_S = 10 }; /* twice the heartbeat of the fixture's node */
+
+/* One took a task and hangs: another gets it, though the task has no timeout of its own. */
+START_TEST(a_worker_that_hangs_connected)
+{
+    struct fixture f;
+    struct crowd *hung = MEM_NEW(struct crowd), *other = MEM_NEW(struct crowd);
+    fixture_setup(&f, (uint64_t)_i);
+    crowd_join(&f, hung, "t", 1);
+    crowd_join(&f, other, "t", 2);
+    crowd_define(hung, "one", one_task);
+    crowd_start(hung, "one", "x", STR("{}"));
+    crowd_poll(hung, "work", 5, 1000);
+    RUN_UNTIL(&f, hung->tasks == 1, 5 * US_PER_S);
+    crowd_poll(hung, "work", 4, 60000); /* as good workers have */
+    crowd_poll(other, "work", 1, 60000);
+    world_run(f.world, f.world->now_us + (LEASE_S - 1) * US_PER_S);
+    ck_assert_uint_eq(other->tasks + hung->tasks, 1);
+    RUN_UNTIL(&f, other->tasks == 1, 2 * US_PER_S); /* not the hung one, though it asked before */
+    ck_assert_uint_eq(hung->tasks, 1);
+    ck_assert(task_token_eq(&other->tokens[0], &hung->tokens[0]));
+    crowd_complete(other, &other->tokens[0]);
+    RUN_UNTIL(&f, other->acked == 1, 5 * US_PER_S);
+    crowd_complete(hung, &hung->tokens[0]);
+    RUN_UNTIL(&f, hung->last_code == ERR_STOPPED, 5 * US_PER_S); /* it has ended */
+    ck_assert_uint_eq(hung->acked, 0);
+    fixture_teardown(&f);
+    mem_free(hung);
+    mem_free(other);
+}
+END_TEST
+
+/* The answer with the task was never looked at; the worker is alive, works on another task and says so. */
+START_TEST(a_poll_given_up_without_a_word)
+{
+    struct fixture f;
+    struct crowd *c = MEM_NEW(struct crowd);
+    fixture_setup(&f, (uint64_t)_i);
+    crowd_join(&f, c, "t", 1);
+    crowd_define(c, "one", one_task);
+    crowd_start(c, "one", "x", STR("{}"));
+    crowd_poll(c, "work", 1, 1000);
+    RUN_UNTIL(&f, c->tasks == 1, 5 * US_PER_S);
+    crowd_start(c, "one", "y", STR("{}"));
+    crowd_poll(c, "work", 1, 1000);
+    RUN_UNTIL(&f, c->tasks == 2, 5 * US_PER_S);
+    crowd_poll(c, "work", 1, 60000);
+    for (int i = 0; i < 5; i++) {
+        ck_assert_uint_eq(c->tasks, 2);
+        crowd_heartbeat(c, &c->tokens[0], 1); /* and nothing of the second */
+        world_run(f.world, f.world->now_us + LEASE_S * US_PER_S / 4);
+    }
+    ck_assert_uint_eq(c->tasks, 3);
+    ck_assert(task_token_eq(&c->tokens[2], &c->tokens[1]));
+    for (int i = 0; i < 9; i++) { /* the first is held for as long as it is named */
+        crowd_heartbeat(c, c->tokens, 2);
+        world_run(f.world, f.world->now_us + LEASE_S * US_PER_S / 3);
+    }
+    ck_assert_uint_eq(c->tasks, 3);
+    fixture_teardown(&f);
+    mem_free(c);
+}
+END_TEST
+
+/* The library's worker: its places are taken for a minute, and it holds what it has, while another worker waits
+ * for anything that goes out again. */
+struct busy {
+    struct worker_handler handler;
+    struct worker_config config;
+    struct worker *worker;
+    struct worker_task *tasks[4];
+    uint32_t got, cancelled;
+    struct crowd *like; /* whose tenant it is of */
+};
+
+static void busy_task(struct worker_handler *h, struct worker_task *t)
+{
+    struct busy *b = CONTAINER_OF(h, struct busy, handler);
+    ck_assert_uint_lt(b->got, ARRAY_LEN(b->tasks));
+    b->tasks[b->got++] = t;
+}
+
+static void busy_cancelled(struct worker_handler *h, struct worker_task *t)
+{
+    (void)t;
+    CONTAINER_OF(h, struct busy, handler)->cancelled++;
+}
+
+struct busy_begin {
+    struct loop_task task;
+    struct busy *b;
+};
+
+static void busy_begin(struct loop_task *t)
+{
+    struct busy *b = CONTAINER_OF(t, struct busy_begin, task)->b;
+    struct err_detail d = {0};
+    ck_assert_msg(worker_new(&b->config, &b->worker, &d) == ERR_OK, "%s", d.text);
+}
+
+static void busy_boot(struct host *h)
+{
+    static const struct str queue = {"work", 4};
+    struct busy *b = h->user;
+    struct busy_begin *begin = MEM_NEW(struct busy_begin);
+    b->handler = (struct worker_handler){.task = busy_task, .cancelled = busy_cancelled};
+    b->config = (struct worker_config){.session = {.transport = &b->like->f->net->base,
+                                                   .loop = h->factory.make(&h->factory, "busy"),
+                                                   .addresses = b->like->f->config.listen,
+                                                   .name = STR("busy"),
+                                                   .tenant = str_of(b->like->tenant),
+                                                   .instance = 5},
+                                       .queues = &queue,
+                                       .queues_len = 1,
+                                       .concurrency = 2,
+                                       .handler = &b->handler};
+    begin->b = b;
+    begin->task = (struct loop_task){.run = busy_begin, .name = "begin"};
+    loop_post(b->config.session.loop, &begin->task);
+}
+
+START_TEST(a_busy_worker_keeps_what_it_holds)
+{
+    struct fixture f;
+    struct crowd *c = MEM_NEW(struct crowd);
+    struct busy b = {.like = c};
+    fixture_setup(&f, (uint64_t)_i);
+    crowd_join(&f, c, "t", 1);
+    crowd_define(c, "one", one_task);
+    struct host *h = host_new(f.world, "busy");
+    h->boot = busy_boot;
+    h->user = &b;
+    host_boot(h);
+    crowd_start(c, "one", "x", STR("{}"));
+    crowd_start(c, "one", "y", STR("{}"));
+    RUN_UNTIL(&f, b.got == 2, 10 * US_PER_S);
+    for (int i = 0; i < 3; i++) {
+        crowd_poll(c, "work", 1, 30000);
+        world_run(f.world, f.world->now_us + 31 * US_PER_S);
+    }
+    ck_assert_uint_eq(c->polls, 3);
+    ck_assert_uint_eq(c->tasks, 0);
+    ck_assert_uint_eq(b.cancelled, 0);
+    struct msg m = {.type = MSG_STOP};
+    m.u.stop.execution = str_of(c->execution);
+    crowd_send(c, &m, 1);
+    RUN_UNTIL(&f, b.cancelled == 1, 5 * US_PER_S); /* with its next heartbeat */
+    fixture_teardown(&f);
+    mem_free(c);
+}
+END_TEST
+
+/* After an acknowledged stop the next heartbeat says so; of an attempt that is over, that it is stale. */
+START_TEST(a_heartbeat_hears_of_the_stop)
+{
+    struct fixture f;
+    struct crowd *c = MEM_NEW(struct crowd);
+    fixture_setup(&f, (uint64_t)_i);
+    crowd_join(&f, c, "t", 1);
+    crowd_define(c, "one", one_task);
+    crowd_start(c, "one", "x", STR("{}"));
+    crowd_poll(c, "work", 1, 1000);
+    RUN_UNTIL(&f, c->tasks == 1, 5 * US_PER_S);
+    crowd_heartbeat(c, c->tokens, 1);
+    RUN_UNTIL(&f, c->beats == 1, 5 * US_PER_S);
+    ck_assert_uint_eq(c->last_code, ERR_OK);
+    struct msg m = {.type = MSG_STOP};
+    m.u.stop.execution = str_of(c->execution);
+    uint32_t before = c->messages;
+    crowd_send(c, &m, 1);
+    RUN_UNTIL(&f, c->messages == before + 1, 5 * US_PER_S);
+    ck_assert_uint_eq(c->errors, 0);
+    crowd_heartbeat(c, c->tokens, 1);
+    RUN_UNTIL(&f, c->beats == 2, 5 * US_PER_S);
+    ck_assert_uint_eq(c->last_code, ERR_STOPPED);
+    fixture_teardown(&f);
+    mem_free(c);
+}
+END_TEST
+
+/* The node comes back and has not read its table: a heartbeat is no reason to stop working. */
+START_TEST(a_heartbeat_before_the_table_is_read)
+{
+    struct fixture f;
+    struct crowd *c = MEM_NEW(struct crowd);
+    fixture_setup(&f, (uint64_t)_i);
+    crowd_join(&f, c, "t", 1);
+    crowd_define(c, "one", one_task);
+    crowd_start(c, "one", "x", STR("{}"));
+    crowd_poll(c, "work", 1, 1000);
+    RUN_UNTIL(&f, c->tasks == 1, 5 * US_PER_S);
+    fixture_restart(&f);
+    RUN_UNTIL(&f, c->greeted, 10 * US_PER_S); /* and its HELLO has named nothing */
+    crowd_heartbeat(c, c->tokens, 1);
+    RUN_UNTIL(&f, c->beats == 1, 5 * US_PER_S);
+    ck_assert_uint_eq(c->last_code, ERR_OK);
+    crowd_poll(c, "work", 1, 60000);
+    for (int i = 0; i < 9; i++) {
+        crowd_heartbeat(c, c->tokens, 1);
+        world_run(f.world, f.world->now_us + LEASE_S * US_PER_S / 3);
+    }
+    ck_assert_uint_eq(c->tasks, 1);
+    fixture_teardown(&f);
+    mem_free(c);
+}
+END_TEST
+
+/* Two tenants' workers with one number: each has its session and its task. */
+START_TEST(an_instance_of_another_tenant)
+{
+    struct fixture f;
+    struct crowd *a = MEM_NEW(struct crowd), *b = MEM_NEW(struct crowd);
+    fixture_setup(&f, (uint64_t)_i);
+    crowd_join(&f, a, "a", 1);
+    crowd_define(a, "one", one_task);
+    crowd_start(a, "one", "x", STR("{}"));
+    crowd_poll(a, "work", 1, 1000);
+    RUN_UNTIL(&f, a->tasks == 1, 5 * US_PER_S);
+    crowd_join(&f, b, "b", 1);
+    world_run(f.world, f.world->now_us + US_PER_S);
+    ck_assert_uint_eq(a->downs, 0);
+    crowd_complete(a, &a->tokens[0]);
+    RUN_UNTIL(&f, a->acked == 1, 5 * US_PER_S);
+    fixture_teardown(&f);
+    mem_free(a);
+    mem_free(b);
+}
+END_TEST
+
 int main(void)
 {
     mem_regions_enable(); /* a host that crashes loses its memory */
@@ -158,6 +426,13 @@ int main(void)
     tcase_add_loop_test(c, a_frame_of_many_polls, 0, 2);
     tcase_add_loop_test(c, every_message_of_a_greedy_frame_is_answered, 0, 2);
     tcase_add_loop_test(c, answers_larger_than_a_frame, 0, 2);
+    tcase_add_test(c, a_backlog_of_another_tenant);
+    tcase_add_loop_test(c, a_worker_that_hangs_connected, 0, 3);
+    tcase_add_loop_test(c, a_poll_given_up_without_a_word, 0, 3);
+    tcase_add_loop_test(c, a_busy_worker_keeps_what_it_holds, 0, 3);
+    tcase_add_loop_test(c, a_heartbeat_hears_of_the_stop, 0, 3);
+    tcase_add_loop_test(c, a_heartbeat_before_the_table_is_read, 0, 3);
+    tcase_add_loop_test(c, an_instance_of_another_tenant, 0, 2);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

@@ -50,6 +50,7 @@ static void boot(struct host *h)
 {
     struct fixture *f = h->user;
     struct engine_config c = {.store = &f->store->base,
+                              .coord = coord_db_new(), /* goes with the host */
                               .transport = &f->net->base,
                               .faults = &f->faults,
                               .seed = f->world->seed,

@@ -66,6 +66,7 @@ struct fake_cluster {
     unsigned busy; /* so many next starts are answered with LIMIT */
     _Atomic unsigned frames, lost, polls, describes, starts, accepted, stale, beats, hellos,
         created, requeued;
+    _Atomic unsigned named; /* tokens in heartbeats */
     _Atomic unsigned running;
 };
 
@@ -353,6 +354,7 @@ static inline void fake_beat(struct fake_cluster *c, struct arena *a,
 {
     uint32_t *codes = ARENA_ARRAY(a, uint32_t, in->tokens_len + 1);
     c->beats++;
+    c->named += in->tokens_len;
     for (uint32_t i = 0; i < in->tokens_len; i++) {
         codes[i] = ERR_STOPPED;
         for (struct fake_task *t = c->tasks; t != NULL; t = t->next) {

@@ -510,6 +510,31 @@ START_TEST(heartbeats_and_stop)
 }
 END_TEST
 
+/* A task without a heartbeat of its own, in the only place, with a long handler: the node hears of it, and
+ * the handler of the stop. */
+START_TEST(long_handlers_are_named)
+{
+    struct fake_cluster *f = fake_new();
+    fake_node_start(f, 0, MSG_NODE_ACTIVE);
+    carillon_client *c = client_to(f->nodes[0].address, 0);
+    carillon_error e = {0};
+    struct job job = {0};
+    carillon_worker *w = worker_on(c, until_cancelled, &job, 1, 1);
+    carillon_started s;
+    must(carillon_start(c, "steps-1", NULL, NULL, &s, &e), &e);
+    while (f->named < 3) {
+        (void)poll(NULL, 0, 1);
+    }
+    ck_assert_int_eq(job.cancelled, 0);
+    must(carillon_stop(c, s.execution, NULL, NULL, NULL, &e), &e);
+    must(carillon_worker_stop(w, 20000, &e), &e);
+    ck_assert_int_eq(job.cancelled, 1);
+    carillon_worker_free(w);
+    carillon_client_free(c);
+    fake_free(f);
+}
+END_TEST
+
 static void give_back_first(void *arg, carillon_task *t)
 {
     struct job *j = arg;
@@ -653,6 +678,7 @@ int main(void)
     tcase_add_test(t, standby_only);
     tcase_add_test(t, busy_node);
     tcase_add_test(t, heartbeats_and_stop);
+    tcase_add_test(t, long_handlers_are_named);
     tcase_add_test(t, given_back);
     tcase_add_test(t, bad_outcomes);
     tcase_add_test(t, freed_in_the_middle);

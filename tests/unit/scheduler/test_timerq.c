@@ -357,6 +357,7 @@ static void boot(struct host *h)
     handler = (struct timerq_handler){.due = on_due, .soon = on_soon};
     owner = owner_new(&(struct owner_config){.loop = loop,
                                              .store = &store->base,
+                                             .coord = coord_db_new(), /* goes with the host */
                                              .rng = &rng,
                                              .handler = &owner_handler,
                                              .node = STR("node"),

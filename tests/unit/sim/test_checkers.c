@@ -242,6 +242,16 @@ static void dispatched_after_stop(struct story *s)
     check_stop_acked(s->c, &s->id, s->at[1]);
     check_dispatched(s->c, &s->done[0], (struct wall){s->at[1].us + 20 * S}, 10 * S);
 }
+static void heartbeat_after_stop(struct story *s)
+{
+    tell(s, 0, 1);
+    s->turns[TURN_TASK_DONE].status = 5;
+    s->turns[TURN_TASK_DONE].timers_new_len = 0;
+    tell(s, 1, 2);
+    check_stop_acked(s->c, &s->id, s->at[1]);
+    check_beat_ok(s->c, &s->done[0], s->at[1]); /* on its way when the stop was acknowledged */
+    check_beat_ok(s->c, &s->done[0], (struct wall){s->at[1].us + 1});
+}
 static void ended_with_open_task(struct story *s)
 {
     s->turns[TURN_TIMER].status = 2;
@@ -465,6 +475,7 @@ static const struct {
     {"commit after stop", commit_after_stop, 25},
     {"stop not durable", stop_not_durable, 25},
     {"dispatched after stop", dispatched_after_stop, 25},
+    {"heartbeat after stop", heartbeat_after_stop, 25},
     {"ended with open task", ended_with_open_task, 25},
     {"changed after end", changed_after_end, 26},
     {"told two ends", told_two_ends, 26},
