@@ -175,12 +175,13 @@ struct daemon *daemon_start(const struct daemon_config *config, struct err_detai
                                               .incarnation = on_incarnation,
                                               .incarnation_arg = d},
                          &d->events);
-    if (latch_wait(&d->started, START_US) != STARTED_OK) {
-        (void)err_set(&d->detail, ERR_TIMEOUT, "the node did not start within %d s",
+    int started = latch_wait(&d->started, START_US);
+    if (started == 0) { /* a loop hangs: what it may still touch stays; the process is to end */
+        (void)err_set(detail, ERR_TIMEOUT, "the node did not start within %d s",
                       (int)(START_US / US_PER_S));
-        return give_up(d, detail);
+        return NULL;
     }
-    return d;
+    return started == STARTED_OK ? d : give_up(d, detail);
 }
 
 const char *daemon_address(const struct daemon *d)

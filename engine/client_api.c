@@ -12,6 +12,20 @@ static int64_t wall_ms(struct wall t)
     return t.us / US_PER_MS;
 }
 
+/* The answer to an item that ended with an error, and the end of the item. */
+static void item_error(struct call *c, struct item *it)
+{
+    char detail[ERR_DETAIL_SIZE];
+    enum err e = it->err;
+    (void)snprintf(detail, sizeof(detail), "%.*s", STR_ARG(it->detail));
+    item_fini(it);
+    if (e == ERR_DAMAGED) {
+        call_error(c, e, "%s: %s", err_text(e), detail);
+    } else {
+        call_error(c, e, "%s", detail);
+    }
+}
+
 /* ---- tenants by name ---- */
 
 struct tenant {
@@ -307,9 +321,7 @@ static void describe_done(struct item *it)
 {
     struct describe *d = it->owner;
     if (it->err != ERR_OK) {
-        enum err e = it->err;
-        item_fini(it);
-        call_error(d->call, e, "%s", "");
+        item_error(d->call, it);
         return;
     }
     d->wait.done = describe_versioned;
@@ -383,20 +395,19 @@ void api_describe(struct call *c)
 static void watch_done(struct item *it)
 {
     struct call *c = it->owner;
-    enum err e = it->err;
-    struct arena a = it->arena;
-    if (e != ERR_OK) {
-        call_error(c, e, "%s", "");
-    } else {
-        const struct item_view *v = &it->view;
-        struct msg m = {.type = MSG_WATCH_OK};
-        m.u.watch_ok.ended = v->status != EXEC_RUNNING;
-        m.u.watch_ok.status = (uint32_t)v->status;
-        m.u.watch_ok.output = v->output;
-        m.u.watch_ok.error = v->error;
-        m.u.watch_ok.cause = v->cause;
-        call_answer(c, &m);
+    if (it->err != ERR_OK) {
+        item_error(c, it);
+        return;
     }
+    struct arena a = it->arena;
+    const struct item_view *v = &it->view;
+    struct msg m = {.type = MSG_WATCH_OK};
+    m.u.watch_ok.ended = v->status != EXEC_RUNNING;
+    m.u.watch_ok.status = (uint32_t)v->status;
+    m.u.watch_ok.output = v->output;
+    m.u.watch_ok.error = v->error;
+    m.u.watch_ok.cause = v->cause;
+    call_answer(c, &m);
     arena_fini(&a);
 }
 
@@ -419,18 +430,17 @@ static void stop_done(struct item *it)
 {
     struct call *c = it->owner;
     struct front *f = c->frame->front;
-    enum err e = it->err;
+    if (it->err != ERR_OK && it->err != ERR_STOPPED) {
+        item_error(c, it);
+        return;
+    }
     struct wall at = it->at.us != 0 ? it->at : front_now(f);
     item_fini(it);
-    if (e == ERR_OK || e == ERR_STOPPED) {
-        /* Ended already: the answer to a repeated stop is the same. */
-        fault_hit(f->faults, FAULT_STOP_AFTER_COMMIT);
-        struct msg m = {.type = MSG_STOP_OK};
-        m.u.stop_ok.stopped_at_ms = wall_ms(at);
-        call_answer(c, &m);
-    } else {
-        call_error(c, e, "%s", "");
-    }
+    /* Ended already: the answer to a repeated stop is the same. */
+    fault_hit(f->faults, FAULT_STOP_AFTER_COMMIT);
+    struct msg m = {.type = MSG_STOP_OK};
+    m.u.stop_ok.stopped_at_ms = wall_ms(at);
+    call_answer(c, &m);
 }
 
 void api_stop(struct call *c)

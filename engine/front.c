@@ -490,6 +490,7 @@ void front_init(struct front *f, struct engine *e)
     map_init(&f->conns);
     map_init(&f->tenants);
     map_init(&f->starting);
+    list_init(&f->asking_later);
     lanes_init(&f->lanes, c->shard, c->window_us);
     storeclock_init(&f->clock);
     f->defs = defs_new(c->front, c->store, c->definitions, c->definition_us);
@@ -517,6 +518,7 @@ void front_stop(struct front *f)
     f->going_away = true;
     children_stop(f);
     polls_answer_all(f);
+    hydrations_end(f);
 }
 
 bool front_idle(const struct front *f)

@@ -77,8 +77,9 @@ struct front {
     struct storeclock clock;
     struct rng rng;
     struct map conns;
-    struct map tenants;  /* names known: client_api.c */
-    struct map starting; /* starts under way by key: starts.c */
+    struct map tenants;       /* names known: client_api.c */
+    struct map starting;      /* starts under way by key: starts.c */
+    struct list asking_later; /* tasks whose input could not be had yet: worker_api.c */
     enum owner_state state;
     struct str other_node;
     bool going_away;
@@ -189,6 +190,7 @@ void api_task_failure(struct call *c);
 /* worker_api.c */
 void polls_cancel(struct conn *c);         /* the connection is gone */
 void polls_answer_all(struct front *f);    /* drain: whatever they have */
+void hydrations_end(struct front *f);      /* drain: those that would be asked for later */
 void front_dispatch_init(struct front *f); /* fills dispatch_handler */
 void front_dispatch_fini(struct front *f);
 void recover_start(struct front *f, bool confirm); /* scans open tasks of held lanes */

@@ -189,9 +189,12 @@ static void history_rows(struct store_req *r)
         bool wanted = row->first_event < h->to && row->first_event + row->event_count > h->from;
         e = exec_apply_row(h->x, row->seq, row->at, row->body, wanted ? &h->sink : NULL, &d);
     }
-    if (e != ERR_OK) {
+    if (r->err != ERR_OK) {
         history_end(h);
-        call_error(h->call, e, "%s", r->err != ERR_OK ? r->detail.text : d.text);
+        call_error(h->call, e, "%s", r->detail.text);
+    } else if (e != ERR_OK) {
+        history_end(h);
+        call_error(h->call, ERR_DAMAGED, "%s: %s", err_text(ERR_DAMAGED), d.text);
     } else if (h->req.rows_len < HISTORY_PAGE || exec_event_count(h->x) >= h->to) {
         /* The event after the page is known, or that there is none. */
         history_answer(h);
@@ -220,6 +223,14 @@ static void history_defined(struct defs_wait *w, struct def *def, const struct d
     (void)row;
     struct history *h = CONTAINER_OF(w, struct history, wait);
     struct call *c = h->call;
+    if (def == NULL && (e == ERR_NO_WORKFLOW || err_class(e) == ERRC_INVALID)) {
+        uint64_t revision = h->load.rows->revision;
+        history_end(h);
+        call_error(c, ERR_DAMAGED, "%s: revision %" PRIu64 " of its definition %s",
+                   err_text(ERR_DAMAGED), revision,
+                   e == ERR_NO_WORKFLOW ? "is not in the store" : "does not parse");
+        return;
+    }
     if (def == NULL) {
         history_end(h);
         call_error(c, e, "%s", "");

@@ -5,7 +5,7 @@
  *   item ─▶ entry (cached? else LOADING) ─▶ turn ─▶ open batch ─▶ store ─▶ report ─▶ front
  *
  * All calls on the shard's loop unless said. Parts: shard.c (items, turns, life), cache.c (entries,
- * loading, eviction), commit.c (batches, retries, doubt). */
+ * loading, eviction), commit.c (batches, retries, doubt), damage.c (executions that cannot go on). */
 #ifndef CARILLON_ENGINE_SHARD_H
 #define CARILLON_ENGINE_SHARD_H
 

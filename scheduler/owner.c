@@ -852,7 +852,9 @@ void owner_free(struct owner *o)
     if (o == NULL) {
         return;
     }
-    PRE(fsm_state(&o->fsm) == OWNER_STOPPED);
+    bool never_started =
+        fsm_state(&o->fsm) == OWNER_STARTING && !o->lease_timer.armed && !o->lease_busy && !o->busy;
+    PRE(fsm_state(&o->fsm) == OWNER_STOPPED || never_started);
     arena_fini(&o->arena);
     arena_fini(&o->lease_arena);
     mem_free(o);

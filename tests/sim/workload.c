@@ -119,6 +119,12 @@ unsigned order_end(const struct order *o, uint32_t *steps, const char **error)
     return *error != NULL ? EXEC_FAILED : EXEC_SUCCEEDED;
 }
 
+bool order_fails(const struct order *o, uint32_t attempt)
+{
+    return (o->workflow == 3 && o->variant == 1) ||
+           (o->workflow == 7 && (o->variant == 2 || (o->variant == 1 && attempt < 3)));
+}
+
 bool order_excused(struct run *r, const struct order *o, struct str error)
 {
     bool childless = r->swarm.lossy && order_children(o) > 0 &&
@@ -138,6 +144,11 @@ bool order_child_fails(const struct order *o)
 uint32_t order_children(const struct order *o)
 {
     return o->workflow == BROOD ? 3 : o->workflow == FAMILY || o->workflow == NAMED ? 1 : 0;
+}
+
+bool order_unheard(const struct order *o)
+{
+    return o->workflow == UNHEARD;
 }
 
 bool order_calls(const struct order *o)
@@ -223,7 +234,8 @@ static void start_answered(struct actor *a, struct actor_request *q, const struc
         return;
     }
     r->definite_failures++;
-    if (code == ERR_NO_WORKFLOW && r->swarm.lossy) { /* a failover took the definition */
+    bool may_be_gone = r->swarm.lossy || r->swarm.weight[SWARM_DAMAGE] > 0;
+    if (code == ERR_NO_WORKFLOW && may_be_gone) { /* a failover or damage took the definition */
         check_start_answer(r->checkers, &key, CHECK_REFUSED, NULL, false);
         r->definitions &= ~(1U << o->workflow);
         return;
@@ -404,7 +416,7 @@ static struct order *order_undecided(struct run *r)
     return NULL;
 }
 
-static struct order *order_known(struct run *r)
+struct order *order_known(struct run *r)
 {
     uint32_t from = (uint32_t)rng_below(&r->rng, MAX(r->orders_len, 1U));
     for (uint32_t i = 0; i < r->orders_len; i++) {
