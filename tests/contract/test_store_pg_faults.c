@@ -529,9 +529,101 @@ START_TEST(outcomes_have_their_states)
                      "First|1|w2 Map/Inner|2|worker:7");
     ck_assert_str_eq(ask("SELECT count(*) FROM carillon.history"), "2");
     ck_assert_str_eq(ask("SELECT count(*) FROM carillon.executions WHERE open"), "1");
-    ck_assert_str_eq(ask("SELECT count(*) FROM carillon.claims"), "4");
+    ck_assert_str_eq(ask("SELECT count(DISTINCT claim) FROM carillon.claims"), "4");
     ck_assert_str_eq(ask("SELECT count(*) FROM carillon.open_tasks"), "2");
-    ck_assert_str_eq(ask("SELECT count(DISTINCT partition) FROM carillon.partitions"), "4");
+    ck_assert_str_eq(ask("SELECT count(DISTINCT partition) FROM carillon.partitions"), "16");
+}
+END_TEST
+
+/* What the partitions of lane 2 are, as "w00:ACTIVE ...", the present window first. */
+static const char *states_of_lane_2(void)
+{
+    return ask("SELECT string_agg(state, ' ' ORDER BY \"window\") FROM carillon.partitions"
+               " WHERE lane = 2");
+}
+
+START_TEST(partitions_tell_their_state)
+{
+    char want[32];
+    struct store_lanes l = {.shard = SUITE_SHARD};
+    MUST(&l, STORE_LANES);
+    int64_t window = l.lanes[2].accept_from;
+    ck_assert_str_eq(states_of_lane_2(), "ACTIVE OPEN OPEN OPEN");
+    (void)snprintf(want, sizeof(want), "3/w%02d/l2", (int)(window % SUITE_RING));
+    ck_assert_str_eq(
+        ask("SELECT partition FROM carillon.partitions WHERE lane = 2 AND state = 'ACTIVE'"
+            " AND now() >= window_from AND now() < window_to"),
+        want);
+    /* Each partition has one claim that is its own now. */
+    ck_assert_str_eq(
+        ask("SELECT count(*) || ' ' || count(DISTINCT partition) FROM carillon.claims c"
+            " JOIN carillon.partitions p USING (partition, epoch, claim, node)"),
+        "16 16");
+    struct store_window_close c = {.lanes = &held[2],
+                                   .lanes_len = 1,
+                                   .accept_from = window + 2,
+                                   .finish = false};
+    MUST(&c, STORE_WINDOW_CLOSE);
+    ck_assert_str_eq(states_of_lane_2(), "CLOSING CLOSING ACTIVE OPEN");
+    c.finish = true;
+    MUST(&c, STORE_WINDOW_CLOSE);
+    ck_assert_str_eq(states_of_lane_2(), "CLOSED CLOSED ACTIVE OPEN");
+    struct store_window_close rest = {.lanes = held,
+                                      .lanes_len = SUITE_LANES,
+                                      .accept_from = window + 1,
+                                      .finish = true};
+    MUST(&rest, STORE_WINDOW_CLOSE);
+    struct store_window_empty e = {.shard = SUITE_SHARD, .window = window};
+    MUST(&e, STORE_WINDOW_EMPTY);
+    ck_assert(e.emptied);
+    ck_assert_str_eq(states_of_lane_2(),
+                     "CLOSED ACTIVE OPEN OFFLINE"); /* the newest: not yet open */
+    ck_assert_int_eq(lease(&me, -1, true), ERR_OK);
+    ck_assert_str_eq(states_of_lane_2(), "OFFLINE OFFLINE OFFLINE OFFLINE"); /* nobody serves it */
+}
+END_TEST
+
+/* One value of the catalog for the n-th view. */
+static void of_view(int n, const char *what, char *out, size_t size)
+{
+    char q[320];
+    (void)snprintf(q, sizeof(q),
+                   "SELECT %s FROM (SELECT c.table_name, c.column_name FROM"
+                   " information_schema.columns c JOIN pg_views v ON v.schemaname = 'carillon' AND"
+                   " v.viewname = c.table_name WHERE c.ordinal_position = 1 ORDER BY 1 OFFSET %d"
+                   " LIMIT 1) x",
+                   what, n);
+    (void)snprintf(out, size, "%s", ask(q));
+}
+
+/* Whatever is done to a view fails, and says why; also what finds no row. */
+START_TEST(views_are_for_reading)
+{
+    struct exec e = {0};
+    commit_ok(&e, "e", 5);
+    commit_ok(&e, "", 0);
+    int n =
+        (int)strtol(ask("SELECT count(*) FROM pg_views WHERE schemaname = 'carillon'"), NULL, 10);
+    ck_assert_int_ge(n, 6);
+    PGconn *c = dial("test");
+    for (int i = 0; i < n; i++) {
+        char view[64], column[64], change[4][160];
+        of_view(i, "table_name", view, sizeof(view));
+        of_view(i, "column_name", column, sizeof(column));
+        (void)snprintf(change[0], sizeof(change[0]), "DELETE FROM carillon.%s", view);
+        (void)snprintf(change[1], sizeof(change[1]), "DELETE FROM carillon.%s WHERE false", view);
+        (void)snprintf(change[2], sizeof(change[2]), "INSERT INTO carillon.%s DEFAULT VALUES",
+                       view);
+        (void)snprintf(change[3], sizeof(change[3]), "UPDATE carillon.%s SET %s = NULL", view,
+                       column);
+        for (size_t k = 0; k < ARRAY_LEN(change); k++) {
+            ck_assert_msg(!sql(c, change[k]), "%s", change[k]);
+            ck_assert_msg(strstr(PQerrorMessage(c), "is for reading only") != NULL, "%s: %s",
+                          change[k], PQerrorMessage(c));
+        }
+    }
+    PQfinish(c);
+    ck_assert_str_eq(ask("SELECT count(*) FROM carillon.history"), "2");
 }
 END_TEST
 
@@ -679,6 +771,8 @@ int main(void)
     tcase_add_test(c, older_timeline_is_fenced);
     tcase_add_test(c, lanes_that_changed_are_read_again);
     tcase_add_test(c, outcomes_have_their_states);
+    tcase_add_test(c, partitions_tell_their_state);
+    tcase_add_test(c, views_are_for_reading);
     tcase_add_test(c, other_schemas_are_refused);
     tcase_add_test(c, migration_waits_for_a_time);
     tcase_add_test(c, migration_of_a_frozen_server);
