@@ -363,6 +363,41 @@ START_TEST(full_queue)
 }
 END_TEST
 
+/* A call that is in less of a hurry in front of it is no reason to wait longer: neither on the
+ * connection, nor in the queue before it. */
+START_TEST(earliest_deadline_counts)
+{
+    static struct exec e[4];
+    memset(e, 0, sizeof(e));
+    use_own(&(struct store_pg_config){.conninfo = w->conninfo,
+                                      .incarnation = other,
+                                      .node = "small",
+                                      .shard = SUITE_SHARD,
+                                      .commit_conns = 1,
+                                      .commit_depth = 2,
+                                      .allow_unsafe = true});
+    commit_ok(&e[0], "first", 9); /* connected, lanes known */
+    PGconn *c = dial("test");
+    ck_assert(sql(c, "BEGIN") && sql(c, "LOCK TABLE carillon.execution IN EXCLUSIVE MODE"));
+    int64_t from = clock_mono(os_clock()).us;
+    for (int i = 0; i < 4; i++) { /* two on the connection, two in the queue */
+        next_turn(&e[i], "", (uint16_t)i);
+        (void)snprintf(e[i].name, sizeof(e[i].name), "e%d", i);
+        e[i].q.req.deadline_us = i == 3 ? 100 * US_PER_MS : i == 1 ? 300 * US_PER_MS : 0;
+        submit(i, &e[i].q.req, STORE_COMMIT);
+    }
+    ck_assert_int_eq(await(3), ERR_UNAVAILABLE); /* it was not sent */
+    ck_assert_int_lt(clock_mono(os_clock()).us - from, 800 * US_PER_MS);
+    ck_assert_int_eq(await(1), ERR_UNKNOWN);
+    ck_assert_int_lt(clock_mono(os_clock()).us - from, 950 * US_PER_MS); /* before the lock's end */
+    ck_assert(sql(c, "COMMIT"));
+    PQfinish(c);
+    (void)await(0);
+    (void)await(2);
+    close_own();
+}
+END_TEST
+
 START_TEST(closing_answers_everything)
 {
     static struct exec e[20];
@@ -471,7 +506,7 @@ START_TEST(names_are_free_after_retention)
     struct store_start_lookup look = {.keys = &key, .keys_len = 1};
     MUST(&look, STORE_START_LOOKUP);
     ck_assert(exec_id_eq(&look.found[0].exec, &c.t.exec));
-    ck_assert_str_eq(ask("SELECT closed_at IS NULL FROM carillon.start_key"), "t");
+    ck_assert_str_eq(ask("SELECT closed_at IS NULL FROM carillon.start_key WHERE shard = 3"), "t");
 }
 END_TEST
 
@@ -762,6 +797,7 @@ int main(void)
     TCase *c = tcase_create("faults");
     tcase_add_test(c, blocked_commit);
     tcase_add_test(c, full_queue);
+    tcase_add_test(c, earliest_deadline_counts);
     tcase_add_test(c, closing_answers_everything);
     tcase_add_test(c, frozen_owner_is_evicted);
     tcase_add_test(c, frozen_stranger_is_ended);
