@@ -363,6 +363,31 @@ START_TEST(full_queue)
 }
 END_TEST
 
+/* Whatever an owner does meanwhile, and also when that fails and takes its connection along. */
+START_TEST(lease_waits_for_nobody)
+{
+    PGconn *c = dial("test");
+    ck_assert(sql(c, "BEGIN") && sql(c, "LOCK TABLE carillon.timer_long IN ACCESS EXCLUSIVE MODE"));
+    struct store_promote p[4];
+    for (int i = 0; i < 4; i++) {
+        p[i] = (struct store_promote){.lanes = held, .lanes_len = SUITE_LANES};
+        p[i].req.deadline_us = i == 3 ? 400 * US_PER_MS : 0;
+        submit(1 + i, &p[i].req, STORE_PROMOTE);
+    }
+    for (int round = 0; !pending[2].done; round++) {
+        int64_t from = clock_mono(os_clock()).us;
+        ck_assert_int_eq(lease(&me, 60 * (int64_t)US_PER_S, true), ERR_OK);
+        ck_assert_int_lt(clock_mono(os_clock()).us - from, 700 * US_PER_MS);
+        ck_assert(round > 0 || !pending[1].done); /* it did not wait for them */
+    }
+    ck_assert(sql(c, "COMMIT"));
+    PQfinish(c);
+    for (int i = 0; i < 4; i++) {
+        (void)await(1 + i);
+    }
+}
+END_TEST
+
 /* A call that is in less of a hurry in front of it is no reason to wait longer: neither on the
  * connection, nor in the queue before it. */
 START_TEST(earliest_deadline_counts)
@@ -797,6 +822,7 @@ int main(void)
     TCase *c = tcase_create("faults");
     tcase_add_test(c, blocked_commit);
     tcase_add_test(c, full_queue);
+    tcase_add_test(c, lease_waits_for_nobody);
     tcase_add_test(c, earliest_deadline_counts);
     tcase_add_test(c, closing_answers_everything);
     tcase_add_test(c, frozen_owner_is_evicted);
