@@ -52,7 +52,7 @@ struct owner_config {
     struct loop *loop;
     struct store *store;
     struct coord *coord; /* who should own what; borrowed for life */
-    struct rng *rng; /* of the loop; borrowed */
+    struct rng *rng;     /* of the loop; borrowed */
     struct fault_set *faults;
     struct owner_handler *handler;
     uint16_t shard;
