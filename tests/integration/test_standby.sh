@@ -1,5 +1,4 @@
 #!/usr/bin/env bash
-# Run by hand for now: on the merged tree it fails (status of a standby node, orders beside one); see the notes.
 # Two nodes on one database while orders flow through a client with both addresses: the second one stands
 # by and says so; it takes over when the owner is killed (no session left: at once) or frozen (when its
 # lease ends); a frozen owner that wakes writes nothing any more; two nodes of one name do no harm.
