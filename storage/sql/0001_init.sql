@@ -505,6 +505,9 @@ BEGIN
         VALUES (p_shard, p_lanes[i], l.epoch + 1, p_claims[i], p_inc, p_node, clock_timestamp());
         RETURN NEXT p_lanes[i];
     END LOOP;
+    -- A claim under way together with this one may have evicted us: then nothing of this one counts.
+    PERFORM FROM carillon.node n WHERE n.incarnation = p_inc FOR SHARE;
+    PERFORM carillon.lease_check(p_inc);
 END $$;
 
 -- Gives lanes up; those not held under the given claim are left alone. p_lanes null: all.
