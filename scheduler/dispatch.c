@@ -311,6 +311,7 @@ void dispatch_add(struct dispatch *d, const struct dispatch_task *in)
         return;
     }
     if (known != NULL) {
+        known->hearsay = known->hearsay && !task_token_eq(&known->t.token, &in->token);
         return;
     }
     struct dispatch_queue *q = queue_get(d, in->tenant, in->queue);
@@ -324,6 +325,18 @@ void dispatch_add(struct dispatch *d, const struct dispatch_task *in)
     struct dtask *t = task_new(d, in);
     list_push_back(&d->borrowed, &t->borrowed);
     dtask_ready(d, t, false);
+}
+
+/* A task that was not known here and that the session holds. */
+static struct dtask *task_held(struct dispatch *d, struct dispatch_session *s,
+                               const struct dispatch_task *in)
+{
+    struct dtask *t = task_new(d, in);
+    dtask_drop_texts(d, t);
+    dtask_grant(d, t, s);
+    deadline_set(d, t);
+    dispatch_timer_set(d);
+    return t;
 }
 
 void dispatch_found(struct dispatch *d, const struct dispatch_task *in, struct mono confirm_until)
@@ -340,7 +353,8 @@ void dispatch_found(struct dispatch *d, const struct dispatch_task *in, struct m
     struct held_claim *claim = held_claim_find(d, &in->token);
     if (claim != NULL && claim->session->tenant == in->tenant) {
         metric_add(&metric_tasks_confirmed, 1);
-        dispatch_hold(d, claim->session, in); /* drops the claim */
+        task_held(d, claim->session, in)->hearsay = true;
+        held_claim_drop(d, claim);
         return;
     }
     struct dispatch_queue *q = queue_get(d, in->tenant, in->queue);
@@ -351,6 +365,7 @@ void dispatch_found(struct dispatch *d, const struct dispatch_task *in, struct m
     }
     d->added++;
     struct dtask *t = task_new(d, in);
+    t->hearsay = true;
     dtask_drop_texts(d, t);
     if (confirm_until.us <= loop_now(d->c.loop).us) {
         dtask_ready(d, t, false);
@@ -371,16 +386,13 @@ void dispatch_hold(struct dispatch *d, struct dispatch_session *s, const struct 
     if (c != NULL) {
         held_claim_drop(d, c);
     }
-    if (task_at(d, &in->token) != NULL || in->tenant != s->tenant ||
-        s->held_len >= DISPATCH_HELD_MAX) {
+    struct dtask *t = task_at(d, &in->token);
+    if (t != NULL) {
+        t->hearsay = false;
         (void)dispatch_heartbeat(d, s, &in->token);
-        return;
+    } else if (in->tenant == s->tenant && s->held_len < DISPATCH_HELD_MAX) {
+        (void)task_held(d, s, in);
     }
-    struct dtask *t = task_new(d, in);
-    dtask_drop_texts(d, t);
-    dtask_grant(d, t, s);
-    deadline_set(d, t);
-    dispatch_timer_set(d);
 }
 
 void dispatch_remove(struct dispatch *d, const struct task_token *token)
@@ -437,6 +449,7 @@ void dispatch_hydrated(struct dispatch *d, const struct task_token *token, bool 
         dtask_free(d, t);
         return;
     }
+    t->hearsay = false;
     if (t->state == DTASK_GRANTED || t->state == DTASK_CONFIRMING) {
         return; /* its worker has it, after all */
     }

@@ -502,6 +502,32 @@ static void confirm_body(void)
     ck_assert_uint_eq(stats().confirming, 1);
     ck_assert_uint_eq(granted, 0);
 }
+/* What the table says may be over by the time it is heard: a heartbeat has to ask the execution. */
+static void hearsay_body(void)
+{
+    struct dispatch_task early = task(1, "q"), late = task(2, "q"), third = task(3, "q");
+    struct dispatch_session *s = hello(1, &early.token, 1);
+    found(1);
+    found(2);
+    found(3);
+    ck_assert_uint_eq(stats().granted, 1);
+    ck_assert_int_eq(dispatch_heartbeat(d, s, &early.token), ERR_STALE);
+    ck_assert_int_eq(dispatch_heartbeat(d, s, &late.token), ERR_STALE);
+    dispatch_hold(d, s, &early); /* it was asked */
+    ck_assert_int_eq(dispatch_heartbeat(d, s, &early.token), ERR_OK);
+    dispatch_hold(d, s, &late);
+    ck_assert_uint_eq(stats().granted, 2);
+    dispatch_add(d, &third); /* a turn says so */
+    ck_assert_int_eq(dispatch_heartbeat(d, s, &third.token), ERR_OK);
+    ck_assert_uint_eq(stats().granted, 3);
+    ck_assert_uint_eq(stats().confirming, 0);
+}
+START_TEST(what_the_table_says_is_hearsay)
+{
+    run(hearsay_body);
+}
+END_TEST
+
 static void filled_body(void)
 {
     struct dispatch_task t = task(3, "q");
@@ -804,6 +830,7 @@ int main(void)
                                   a_worker_that_comes_back_keeps_what_it_lists,
                                   a_worker_that_stays_away_loses_its_tasks,
                                   found_tasks_wait_for_confirmation,
+                                  what_the_table_says_is_hearsay,
                                   deadlines_of_attempts,
                                   a_backlog_stays_in_the_store,
                                   deadlines_of_what_is_left_are_kept,
