@@ -38,6 +38,8 @@ enum {
     /* Bytes that the requests of one frame may take once decoded: 65,536 values (base/pack.h), 1,000
      * calls and what a connection may have open make half of it. */
     FRAME_MEMORY_MAX = 16777216,
+    /* Bytes of answers that wait for others of their frame, of all connections; of one: CONN_BYTES_MAX. */
+    NODE_ANSWERS_MAX = 268435456,
     /* Bytes of requests not answered and answers not fetched with which a connection is not read from:
      * two of the largest messages, so that one can arrive while one is worked on. */
     CONN_BYTES_MAX = 16777216,

@@ -228,11 +228,15 @@ void polls_cancel(struct conn *conn)
     }
 }
 
-void polls_answer(struct conn *conn)
+/* One that has been granted something is about to be answered anyway. */
+void polls_answer(struct conn *conn, struct frame *fr)
 {
     LIST_FOREACH_SAFE(l, &conn->polls)
     {
         struct poll *p = LIST_ENTRY(l, struct poll, link);
+        if (fr != NULL && (p->call->frame != fr || p->dispatch.granted_len > 0)) {
+            continue;
+        }
         list_remove(l);
         dispatch_poll_cancel(p->call->frame->front->dispatch, &p->dispatch);
         poll_answer(p, NULL, 0);
