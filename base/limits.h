@@ -18,6 +18,7 @@ enum {
     TURN_BATCH_MAX = 512,           /* turns in one commit */
     TURN_BATCH_BYTES_MAX = 4194304, /* bytes of one commit's bodies */
     TURN_FACTS_MAX = 256,           /* facts folded into one turn; the rest wait */
+    TURN_FACTS_BYTES_MAX = 2097152, /* bytes of their payloads, but for the first */
     TURN_STEPS_MAX = 1000,          /* state transitions one turn may make before it yields */
     SNAPSHOT_DELTA_MIN = 4096,      /* bytes of deltas before a snapshot is considered */
     INBOX_LOAD_MAX = 256,           /* inbox rows that come with an execution; the rest wait */

@@ -173,13 +173,3 @@ foreach(source IN LISTS bench_sources)
     target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
     target_link_libraries(${name} PRIVATE ${unit_cmd} carillon_testlib ${oracles})
 endforeach()
-
-# Recorded executions of the real service against the core alone; skips where they are absent.
-if(EXISTS ${CMAKE_SOURCE_DIR}/tests/conformance/conformance.c)
-    add_executable(conformance tests/conformance/conformance.c)
-    set_target_properties(conformance PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${test_bin})
-    target_compile_definitions(conformance PRIVATE CARILLON_ADAPTER=1)
-    target_include_directories(conformance PRIVATE ${CMAKE_SOURCE_DIR})
-    target_link_libraries(conformance PRIVATE ${unit_core} carillon_testlib ${oracles})
-    add_dependencies(tests_integration conformance)
-endif()

@@ -7,7 +7,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/os.h"
+#include "base/pool.h"
 #include "base/thread.h"
+#include "coord/coord.h"
 #include "storage/migrate.h"
 #include "storage/store_pg.h"
 
@@ -18,12 +20,15 @@ LOG_MODULE("daemon");
 
 enum { START_US = 30 * US_PER_S, STOP_US = 10 * US_PER_S };
 enum { STARTED_OK = 1, STARTED_FAILED = 2 };
+enum { BLOCKING_THREADS = 100, BLOCKING_KEEP_US = 60 * US_PER_S };
 
 struct daemon {
     const struct daemon_config *c;
     struct loop_factory *loops;
     struct loop *store_loop;
+    struct pool *blocking;
     struct store *store;
+    struct coord *coord;
     struct node *node;
     struct node_events events;
     struct fault_set faults;
@@ -103,6 +108,10 @@ static void store_end(struct daemon *d)
         (void)latch_wait(&d->closed, STOP_US);
     }
     loop_free(d->store_loop);
+    coord_db_free(d->coord);
+    if (!pool_free(d->blocking, STOP_US)) {
+        log_warn("a call still blocks; it ends with the process", "");
+    }
 }
 
 static void daemon_free(struct daemon *d)
@@ -131,7 +140,8 @@ struct daemon *daemon_start(const struct daemon_config *config, struct err_detai
     d->events =
         (struct node_events){.started = on_started, .state = on_state, .stopped = on_stopped};
     if (arm_faults(d, detail) != ERR_OK ||
-        migrate_run(config->database, config->node.shard, LANES_PER_SHARD_DEFAULT, &migrated,
+        migrate_run(config->database, config->node.shard,
+                    config->lanes != 0 ? config->lanes : LANES_PER_SHARD_DEFAULT, &migrated,
                     detail) != ERR_OK) {
         return give_up(d, detail);
     }
@@ -140,6 +150,9 @@ struct daemon *daemon_start(const struct daemon_config *config, struct err_detai
                    migrated.replicated ? "replicated" : "local");
     d->loops = loop_uv_factory(os_clock());
     d->store_loop = d->loops->make(d->loops, "store");
+    d->blocking =
+        pool_new(config->blocking_threads != 0 ? config->blocking_threads : BLOCKING_THREADS,
+                 config->blocking_keep_us != 0 ? config->blocking_keep_us : BLOCKING_KEEP_US);
     char node[NAME_SIZE_MAX + 1];
     (void)snprintf(node, sizeof(node), "%.*s", STR_ARG(config->node.node_id));
     d->store = store_pg_new(d->store_loop,
@@ -147,23 +160,28 @@ struct daemon *daemon_start(const struct daemon_config *config, struct err_detai
                                                       .node = node,
                                                       .shard = config->node.shard,
                                                       .allow_unsafe = config->allow_unsafe_db,
-                                                      .seed = os_random_u64()});
+                                                      .seed = os_random_u64(),
+                                                      .faults = &d->faults,
+                                                      .pool = d->blocking});
+    d->coord = coord_db_new();
     d->node = node_start(&config->node,
                          &(struct node_ports){.loops = d->loops,
                                               .clock = os_clock(),
                                               .transport = transport_nng(),
                                               .store = d->store,
+                                              .coord = d->coord,
                                               .faults = &d->faults,
                                               .seed = os_random_u64(),
                                               .incarnation = on_incarnation,
                                               .incarnation_arg = d},
                          &d->events);
-    if (latch_wait(&d->started, START_US) != STARTED_OK) {
-        (void)err_set(&d->detail, ERR_TIMEOUT, "the node did not start within %d s",
+    int started = latch_wait(&d->started, START_US);
+    if (started == 0) { /* a loop hangs: what it may still touch stays; the process is to end */
+        (void)err_set(detail, ERR_TIMEOUT, "the node did not start within %d s",
                       (int)(START_US / US_PER_S));
-        return give_up(d, detail);
+        return NULL;
     }
-    return d;
+    return started == STARTED_OK ? d : give_up(d, detail);
 }
 
 const char *daemon_address(const struct daemon *d)
@@ -200,6 +218,7 @@ static void signals(sigset_t *s)
     (void)sigemptyset(s);
     (void)sigaddset(s, SIGTERM);
     (void)sigaddset(s, SIGINT);
+    (void)sigaddset(s, SIGHUP);
 }
 
 void daemon_block_signals(void)

@@ -12,6 +12,20 @@ static int64_t wall_ms(struct wall t)
     return t.us / US_PER_MS;
 }
 
+/* The answer to an item that ended with an error, and the end of the item. */
+static void item_error(struct call *c, struct item *it)
+{
+    char detail[ERR_DETAIL_SIZE];
+    enum err e = it->err;
+    (void)snprintf(detail, sizeof(detail), "%.*s", STR_ARG(it->detail));
+    item_fini(it);
+    if (e == ERR_DAMAGED) {
+        call_error(c, e, "%s: %s", err_text(e), detail);
+    } else {
+        call_error(c, e, "%s", detail);
+    }
+}
+
 /* ---- tenants by name ---- */
 
 struct tenant {
@@ -344,9 +358,7 @@ static void describe_done(struct item *it)
     struct describe *d = it->owner;
     struct front *f = d->call->frame->front;
     if (it->err != ERR_OK) {
-        enum err e = it->err;
-        item_fini(it);
-        call_error(d->call, e, "%s", "");
+        item_error(d->call, it);
         describe_end(f);
         return;
     }
@@ -430,12 +442,8 @@ void api_describe(struct call *c)
     store_submit(f->store, &d->lookup.req);
 }
 
-static void watch_answer(struct call *c, enum err e, const struct item_view *v)
+static void watch_answer(struct call *c, const struct item_view *v)
 {
-    if (e != ERR_OK) {
-        call_error(c, e, "%s", "");
-        return;
-    }
     struct msg m = {.type = MSG_WATCH_OK};
     m.u.watch_ok.ended = v->status != EXEC_RUNNING;
     m.u.watch_ok.status = (uint32_t)v->status;
@@ -448,14 +456,17 @@ static void watch_answer(struct call *c, enum err e, const struct item_view *v)
 /* Answers its own call last: the item lies in that one's frame. */
 static void watch_done(struct item *it)
 {
+    if (it->err != ERR_OK) {
+        item_error(it->owner, it);
+        return;
+    }
     struct arena a = it->arena;
     struct item_view view = it->view;
     struct list *l;
     while (it->also.next != NULL && (l = list_pop_front(&it->also)) != NULL) {
-        struct item *other = LIST_ENTRY(l, struct item, link);
-        watch_answer(other->owner, it->err, &view);
+        watch_answer(LIST_ENTRY(l, struct item, link)->owner, &view);
     }
-    watch_answer(it->owner, it->err, &view);
+    watch_answer(it->owner, &view);
     arena_fini(&a);
 }
 
@@ -504,18 +515,17 @@ static void stop_done(struct item *it)
 {
     struct call *c = it->owner;
     struct front *f = c->frame->front;
-    enum err e = it->err;
+    if (it->err != ERR_OK && it->err != ERR_STOPPED) {
+        item_error(c, it);
+        return;
+    }
     struct wall at = it->at.us != 0 ? it->at : front_now(f);
     item_fini(it);
-    if (e == ERR_OK || e == ERR_STOPPED) {
-        /* Ended already: the answer to a repeated stop is the same. */
-        fault_hit(f->faults, FAULT_STOP_AFTER_COMMIT);
-        struct msg m = {.type = MSG_STOP_OK};
-        m.u.stop_ok.stopped_at_ms = wall_ms(at);
-        call_answer(c, &m);
-    } else {
-        call_error(c, e, "%s", "");
-    }
+    /* Ended already: the answer to a repeated stop is the same. */
+    fault_hit(f->faults, FAULT_STOP_AFTER_COMMIT);
+    struct msg m = {.type = MSG_STOP_OK};
+    m.u.stop_ok.stopped_at_ms = wall_ms(at);
+    call_answer(c, &m);
 }
 
 void api_stop(struct call *c)

@@ -2,15 +2,15 @@
  *
  * Group commit of whatever arrived while the last commit ran: the first batch goes out at once; a second one
  * only when it is worth a transaction of its own (batch_min) or the first has come back. A batch refused
- * as a whole is tried again, then halved until the turn that cannot be stored stands alone. A batch
- * without an answer is in doubt: its executions are read again, and the turn id tells. */
+ * as a whole is tried again, then halved until the turn that cannot be stored stands alone; but not
+ * when the store is away or a lock was not to be had, which is no turn's fault. A batch without an answer is in doubt: its executions are read again, and the turn id tells. */
 #include "base/prelude.h"
 
 #include "engine/shard_internal.h"
 
 LOG_MODULE("commit");
 
-static void batch_send(struct batch *b);
+static void batch_next(struct batch *b);
 
 /* ---- filling ---- */
 
@@ -22,13 +22,14 @@ static void batch_reset(struct batch *b)
     b->len = 0;
     b->bytes = 0;
     b->ranges = 0;
+    b->report.turns_len = 0;
     b->backoff_us = 0;
     list_init(&b->report.items);
 }
 
 static void retry_fired(struct loop_timer *timer)
 {
-    batch_send(CONTAINER_OF(timer, struct batch, retry));
+    batch_next(CONTAINER_OF(timer, struct batch, retry));
 }
 
 static struct batch *batch_new(struct shard *s)
@@ -159,12 +160,10 @@ static void ctx_timers(struct shard *s, struct arena *a, struct turn_ctx *c,
     c->row.timers_done_len = len;
 }
 
-/* A snapshot bounds what a load must replay: once the deltas outweigh the state. */
+/* A snapshot bounds what a load must replay. */
 static struct str ctx_snapshot(struct shard *s, struct arena *a, struct exec *x)
 {
-    size_t delta = exec_delta_size(x);
-    if (delta <= SNAPSHOT_DELTA_MIN || delta <= exec_state_size(x) ||
-        exec_status(x) != EXEC_RUNNING) {
+    if (!exec_snapshot_due(x)) {
         return STR_NONE;
     }
     buf_clear(&s->scratch);
@@ -229,6 +228,7 @@ void batch_add(struct shard *s, struct batch *b, struct entry *e, struct list *i
     c->row.tasks_done_len = out->tasks_done_len;
     c->row.tasks_submitted = task_refs(a, e, out->tasks_submitted, out->tasks_submitted_len);
     c->row.tasks_submitted_len = out->tasks_submitted_len;
+    ctx_letters(s, a, c, out);
     if (seq_prev == 0) {
         ctx_start(a, c);
     }
@@ -238,6 +238,9 @@ void batch_add(struct shard *s, struct batch *b, struct entry *e, struct list *i
     b->rows[b->len] = &c->row;
     b->len++;
     b->bytes += c->row.body.size + c->row.snapshot.size;
+    for (uint32_t i = 0; i < c->row.inbox_new_len; i++) {
+        b->bytes += c->row.inbox_new[i].payload.size;
+    }
 }
 
 /* ---- answers ---- */
@@ -262,6 +265,7 @@ static void turn_durable(struct shard *s, struct batch *b, struct turn_ctx *c)
     e->flight = NULL;
     e->turn = c->row.turn;
     e->yielded = c->yielded;
+    damage_over(s, &e->id);
     metric_add(&metric_turns, 1);
     metric_add(&metric_starts, c->row.start != NULL ? 1 : 0);
     if (c->row.status != STATUS_OPEN) {
@@ -283,6 +287,8 @@ static void turn_durable(struct shard *s, struct batch *b, struct turn_ctx *c)
     out->tasks_done_len = c->row.tasks_done_len;
     out->tasks_submitted = c->row.tasks_submitted;
     out->tasks_submitted_len = c->row.tasks_submitted_len;
+    out->letters = c->row.inbox_new;
+    out->letters_len = c->row.inbox_new_len;
     struct list *l;
     while ((l = list_pop_front(&c->items)) != NULL) {
         struct item *it = LIST_ENTRY(l, struct item, link);
@@ -349,8 +355,28 @@ static void turn_exists(struct shard *s, struct turn_ctx *c)
     entry_drop(s, e);
 }
 
+/* The store refuses the turn for its data: what was folded into it is told so, unless it began the
+ * execution. What repeats itself, a deadline or a yielded run, is left alone for a while. */
+static void turn_refused(struct shard *s, struct turn_ctx *c, enum err err, const char *reason)
+{
+    struct entry *e = c->entry;
+    bool stored = c->row.start == NULL;
+    if (stored) {
+        damage_note(s, &e->id, true, reason);
+    }
+    LIST_FOREACH_SAFE(l, &e->waiting)
+    {
+        struct item *it = LIST_ENTRY(l, struct item, link);
+        if (it->tries > 0) {
+            list_remove(l);
+            it->detail = str_dup(&it->arena, str_of(reason));
+            item_finish(s, it, stored ? ERR_DAMAGED : err);
+        }
+    }
+}
+
 /* The state in memory is ahead of the store: throw it away, read again, fold again. */
-static void turn_again(struct shard *s, struct turn_ctx *c, enum err err)
+static void turn_again(struct shard *s, struct turn_ctx *c, enum err err, const char *reason)
 {
     struct entry *e = c->entry;
     bool unknown = err_class(err) == ERRC_UNKNOWN;
@@ -360,7 +386,7 @@ static void turn_again(struct shard *s, struct turn_ctx *c, enum err err)
     metric_add(&metric_early, c->row.result == TURN_EARLY ? 1 : 0);
     /* A batch that was sent twice may be refused by its own first sending. */
     items_return(c, c->row.turn);
-    entry_closing(e, c->row.tasks_done, c->row.tasks_done_len);
+    entry_doubt(e, &c->row);
     if (err_class(err) == ERRC_FENCED && c->row.start != NULL) {
         /* Perhaps a failover: the definition's number may mean another one now. */
         entry_fail(s, e, ERR_UNKNOWN);
@@ -372,25 +398,29 @@ static void turn_again(struct shard *s, struct turn_ctx *c, enum err err)
         entry_fail(s, e, unknown ? ERR_UNKNOWN : ERR_GOING_AWAY);
         return;
     }
+    if (err_class(err) == ERRC_FENCED) {
+        s->load_wait_us = BACKOFF_US; /* the owner finds out first */
+    }
     if (err_class(err) == ERRC_FENCED && s->c.foreign != NULL) {
         s->c.foreign(s->c.arg);
     }
-    bool fatal = err != ERR_OK && err_class(err) == ERRC_INVALID;
+    if (err != ERR_OK && err_class(err) == ERRC_INVALID) {
+        turn_refused(s, c, err, reason);
+    }
     LIST_FOREACH_SAFE(l, &e->waiting)
     {
         struct item *it = LIST_ENTRY(l, struct item, link);
-        /* Nobody would repeat a deadline: it stays until it is folded, unless it cannot be stored. */
-        bool spent = it->done != NULL && it->tries > ITEM_TRIES_MAX;
-        if (spent || (fatal && it->tries > 0)) {
+        /* Nobody would repeat a deadline or a letter: it stays until it is folded. */
+        if (it->done != NULL && it->letter.p == NULL && it->tries > ITEM_TRIES_MAX) {
             list_remove(l);
-            item_finish(s, it, fatal ? err : ERR_RETRY);
+            item_finish(s, it, ERR_RETRY);
         }
     }
     e->arm = true;
     entry_load(s, e, c->row.result != TURN_CONFLICT || unknown);
 }
 
-static void turn_settle(struct shard *s, struct batch *b, struct turn_ctx *c, enum err err)
+static void turn_settle(struct shard *s, struct batch *b, struct turn_ctx *c)
 {
     c->entry->flight = c;
     switch (c->row.result) {
@@ -405,7 +435,10 @@ static void turn_settle(struct shard *s, struct batch *b, struct turn_ctx *c, en
     case TURN_EARLY:
     case TURN_WINDOW:
     case TURN_DROPPED:
-        turn_again(s, c, err);
+        turn_again(s, c, c->err, c->why);
+        return;
+    }
+    if (letters_again(s, c->entry)) {
         return;
     }
     if (!list_empty(&c->entry->waiting) || c->entry->yielded) {
@@ -426,10 +459,14 @@ static void report_release(struct loop_task *task)
     shard_pump(s);
 }
 
-/* All ranges are answered: effects leave in one report. */
+/* All ranges are answered: effects leave in one report. Until then every turn is in flight: what is asked
+ * about its execution meanwhile is answered behind the report, as if it were asked later. */
 static void batch_finish(struct batch *b)
 {
     struct shard *s = b->shard;
+    for (uint32_t i = 0; i < b->len; i++) {
+        turn_settle(s, b, b->ctx[i]);
+    }
     s->in_flight--;
     s->reports++;
     fault_hit(s->c.faults, FAULT_COMPLETE_AFTER_COMMIT);
@@ -446,6 +483,10 @@ static bool range_retry(struct batch *b, enum err err)
     uint32_t from = b->range[i].from, to = b->range[i].to;
     enum err_class class = err_class(err);
     metric_add(&metric_batches_retried, 1);
+    if (err == ERR_LOCKED) {
+        return !b->shard
+                    ->stopping; /* whole: the turns are good, and the store has waited already */
+    }
     if (err == ERR_UNAVAILABLE || err == ERR_LIMIT) {
         b->backoff_us = MIN(MAX(b->backoff_us * 2, (int64_t)BACKOFF_US), (int64_t)BACKOFF_MAX_US);
         return !b->shard->stopping;
@@ -470,6 +511,21 @@ static bool range_retry(struct batch *b, enum err err)
     return true;
 }
 
+/* The last range is answered. */
+static void range_answered(struct batch *b, enum err err)
+{
+    uint32_t from = b->range[b->ranges - 1].from, to = b->range[b->ranges - 1].to;
+    const char *why = err == ERR_OK ? "" : arena_printf(&b->arena, "%s", b->commit.req.detail.text);
+    for (uint32_t i = from; i < to; i++) {
+        if (err != ERR_OK) {
+            b->ctx[i]->row.result = TURN_DROPPED;
+        }
+        b->ctx[i]->err = err;
+        b->ctx[i]->why = why;
+    }
+    b->ranges--;
+}
+
 static void commit_done(struct store_req *r)
 {
     struct store_commit *req = CONTAINER_OF(r, struct store_commit, req);
@@ -482,19 +538,13 @@ static void commit_done(struct store_req *r)
     } else if (range_retry(b, r->err)) {
         loop_timer_after(s->c.loop, &b->retry, b->backoff_us);
         return;
-    } else {
+    } else if (err_class(r->err) != ERRC_INVALID) { /* those are told of the execution */
         log_warn("batch not committed", "turns=%u error=%s detail=\"%s\"", req->turns_len,
                  err_name(r->err), r->detail.text);
     }
-    uint32_t from = b->range[b->ranges - 1].from, to = b->range[b->ranges - 1].to;
-    for (uint32_t i = from; i < to; i++) {
-        if (r->err != ERR_OK) {
-            b->ctx[i]->row.result = TURN_DROPPED;
-        }
-        turn_settle(s, b, b->ctx[i], r->err);
-    }
-    if (--b->ranges > 0) {
-        batch_send(b);
+    range_answered(b, r->err);
+    if (b->ranges > 0) {
+        batch_next(b);
     } else {
         batch_finish(b);
     }
@@ -511,15 +561,44 @@ static void batch_send(struct batch *b)
         .shard = s->c.shard,
         .incarnation = s->incarnation,
         /* A copy: the lanes held may change while the store reads it. */
-        .lanes = arena_memdup(&b->arena, s->held, s->held_len * sizeof(s->held[0])),
-        .lanes_len = s->held_len,
+        .lanes = arena_memdup(&b->arena, s->claims, s->claims_len * sizeof(s->claims[0])),
+        .lanes_len = s->claims_len,
         .turns = b->rows + from,
         .turns_len = to - from,
     };
     metric_add(&metric_batches, 1);
     trace("commit", to - from, s->in_flight);
     store_submit(s->c.store, &b->commit.req);
-    fault_hit(s->c.faults, FAULT_COMMIT_AFTER_SEND);
+    fault_hit(s->c.faults, FAULT_COMMIT_AFTER_SUBMIT);
+}
+
+/* Sends the last range, unless the incarnation is another one by now: a failover may have undone what its
+ * starts and letters rest on, which compare-and-set of their own executions does not see. */
+static void batch_next(struct batch *b)
+{
+    if (b->report.life == b->shard->lives) {
+        batch_send(b);
+        return;
+    }
+    while (b->ranges > 0) {
+        range_answered(b, ERR_FENCED);
+    }
+    batch_finish(b);
+}
+
+void batch_void(struct shard *s)
+{
+    struct batch *b = s->open;
+    if (b == NULL || b->len == 0) {
+        return;
+    }
+    s->open = NULL;
+    s->in_flight++;
+    b->range[0].from = 0;
+    b->range[0].to = b->len;
+    b->ranges = 1;
+    range_answered(b, ERR_FENCED);
+    batch_finish(b);
 }
 
 void batches_flush(struct shard *s)
@@ -536,6 +615,6 @@ void batches_flush(struct shard *s)
     b->range[0].again = false;
     b->ranges = 1;
     b->report.turns = ARENA_ARRAY(&b->arena, struct report_turn, b->len);
-    b->report.turns_len = 0;
+    b->report.life = s->lives;
     batch_send(b);
 }

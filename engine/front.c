@@ -118,6 +118,7 @@ static void net_frame_end(struct frame *fr)
         f->listener->ops->drop(f->listener, fr->request);
     } else {
         f->listener->ops->reply(f->listener, fr->request, buf_str(&fr->out));
+        fault_hit(f->faults, FAULT_REPLY_AFTER_SEND);
     }
     buf_fini(&fr->out);
     mem_free(fr);
@@ -523,6 +524,15 @@ void front_flush_later(struct front *f)
     }
 }
 
+/* A task that is open: to the workers, or to the engine itself. */
+void task_arrived(struct front *f, const struct dispatch_task *t)
+{
+    dispatch_add(f->dispatch, t);
+    if (task_is_own(t)) {
+        children_add(f, &t->token);
+    }
+}
+
 void front_report(struct front *f, struct report *r)
 {
     LOOP_OWNED(f->loop);
@@ -530,6 +540,7 @@ void front_report(struct front *f, struct report *r)
         const struct report_turn *t = &r->turns[i];
         for (uint32_t k = 0; k < t->tasks_done_len; k++) {
             dispatch_remove(f->dispatch, &t->tasks_done[k]);
+            children_remove(f, &t->tasks_done[k]);
         }
         for (uint32_t k = 0; k < t->tasks_submitted_len; k++) {
             dispatch_submitted(f->dispatch, &t->tasks_submitted[k]);
@@ -538,7 +549,7 @@ void front_report(struct front *f, struct report *r)
             /* Of a lane lost meanwhile: its owner hands them out. Not gained yet: the scan that
              * follows finds them. */
             if (lanes_of(&f->lanes, &t->tasks_new[k].token.ref.exec)->held) {
-                dispatch_add(f->dispatch, &t->tasks_new[k]);
+                task_arrived(f, &t->tasks_new[k]);
             }
         }
     }
@@ -546,6 +557,13 @@ void front_report(struct front *f, struct report *r)
     while ((l = list_pop_front(&r->items)) != NULL) {
         struct item *it = LIST_ENTRY(l, struct item, link);
         it->done(it);
+    }
+    /* After what was asked is answered: a task is told that its child runs before it hears of its end. */
+    for (uint32_t i = 0; i < r->turns_len; i++) {
+        letters_deliver(f, r->turns[i].letters, r->turns[i].letters_len, r->life);
+        for (uint32_t k = 0; k < r->turns[i].touch_len; k++) {
+            front_touch(f, &r->turns[i].touch[k]);
+        }
     }
     dispatch_flush(f->dispatch);
     loop_post(r->home, &r->release);
@@ -579,13 +597,16 @@ void front_init(struct front *f, struct engine *e)
     map_init(&f->conns);
     map_init(&f->tenants);
     map_init(&f->starting);
+    list_init(&f->asking_later);
     lanes_init(&f->lanes, c->shard, c->window_us);
     storeclock_init(&f->clock);
-    f->defs = defs_new(c->front, c->store, c->definitions);
+    f->defs = defs_new(c->front, c->store, c->definitions, c->definition_us);
     f->marks = marks_new();
     list_init(&f->histories);
     list_init(&f->describes);
     front_dispatch_init(f);
+    letters_init(f);
+    children_init(f);
     f->dispatch = dispatch_new(&(struct dispatch_config){.loop = c->front,
                                                          .clock = &f->clock,
                                                          .faults = c->faults,
@@ -618,7 +639,10 @@ void front_stop(struct front *f)
 {
     LOOP_OWNED(f->loop);
     f->going_away = true;
+    letters_stop(f);
+    children_stop(f);
     front_waits_end(f);
+    hydrations_end(f);
 }
 
 bool front_idle(const struct front *f)
@@ -638,6 +662,8 @@ void front_fini(struct front *f)
         conn_free(f, c);
     }
     map_fini(&f->conns);
+    letters_stop(f);
+    children_fini(f);
     tenants_fini(f);
     dispatch_free(f->dispatch);
     front_dispatch_fini(f);

@@ -87,9 +87,10 @@ struct front {
     struct storeclock clock;
     struct rng rng;
     struct map conns;
-    struct map tenants;   /* names known: client_api.c */
-    uint32_t tenants_top; /* highest number seen */
-    struct map starting;  /* starts under way by key: starts.c */
+    struct map tenants;       /* names known: client_api.c */
+    uint32_t tenants_top;     /* highest number seen */
+    struct map starting;      /* starts under way by key: starts.c */
+    struct list asking_later; /* tasks whose input could not be had yet: worker_api.c */
     enum owner_state state;
     struct str other_node;
     bool going_away;
@@ -112,6 +113,20 @@ struct front {
     struct granted *granted; /* where answers to polls are put together: worker_api.c */
     uint32_t recoveries;
     uint32_t lives; /* incarnations so far; shards count the same news before */
+    struct letters {
+        struct list
+            unread; /* executions that could not read what they were told: looked at again */
+        uint32_t unread_len;
+        struct loop_timer again;
+    } letters; /* letters.c */
+    struct children {
+        struct map jobs;     /* child executions to be started, by token */
+        struct list pending; /* child_job.link */
+        struct list later;   /* likewise: when "again" fires */
+        struct loop_timer again;
+        uint32_t active;
+        bool overflow; /* some were left in the store */
+    } children;        /* children.c */
 };
 
 /* front.c */
@@ -119,6 +134,12 @@ void front_init(struct front *f, struct engine *e);
 void front_fini(struct front *f);
 enum err front_listen(struct front *f, struct err_detail *d);
 void front_report(struct front *f, struct report *r);
+/* One of the engine's own: it does it itself. */
+static inline bool task_is_own(const struct dispatch_task *t)
+{
+    return t->queue.size > 0 && t->queue.p[0] == QUEUE_OWN_MARK;
+}
+void task_arrived(struct front *f, const struct dispatch_task *t);
 void front_stop(struct front *f); /* answers what waits; going-away to what comes */
 void front_waits_end(
     struct front *f); /* answers what waits: the node does not own the lanes any more */
@@ -165,6 +186,23 @@ struct tenant_ask {
 };
 void tenant_ask(struct front *f, struct tenant_ask *ask);
 
+/* letters.c: what executions tell each other */
+void letters_init(struct front *f);
+void letters_stop(struct front *f); /* drain: what is unread stays in the store */
+void letters_deliver(struct front *f, const struct inbox_row *rows, uint32_t len, uint32_t life);
+/* The execution looks at its tables: tasks, timers or inbox rows may be new. */
+void front_touch(struct front *f, const struct exec_id *id);
+void inbox_scan(
+    struct front *f); /* touches those of the held lanes that have been told something */
+
+/* children.c: the engine is the worker of tasks that start executions */
+void children_init(struct front *f);
+void children_add(struct front *f, const struct task_token *t);
+void children_remove(struct front *f, const struct task_token *t); /* closed; nonce ignored */
+void children_clear_lane(struct front *f, const struct lane *lane);
+void children_stop(struct front *f); /* starts no more */
+void children_fini(struct front *f);
+
 /* Handlers of one message each. */
 void api_hello(struct call *c);
 void api_start(struct call *c);
@@ -190,7 +228,8 @@ void watches_end(struct conn *c, struct frame *fr);
 /* worker_api.c */
 void polls_cancel(struct conn *c);                   /* the connection is gone */
 void polls_answer(struct conn *c, struct frame *fr); /* likewise */
-void front_dispatch_init(struct front *f);           /* fills dispatch_handler */
+void hydrations_end(struct front *f);      /* drain: those that would be asked for later */
+void front_dispatch_init(struct front *f); /* fills dispatch_handler */
 void front_dispatch_fini(struct front *f);
 void recover_start(struct front *f, bool confirm); /* scans open tasks of held lanes */
 

@@ -81,7 +81,7 @@ void api_list(struct call *c)
                                          .done = list_done,
                                          .arena = call_arena(c)},
                                  .tenant = c->frame->conn->tenant,
-                                 .workflow = in->workflow,
+                                 .workflow = in->workflow.size > 0 ? in->workflow : STR_NONE,
                                  .status = (uint8_t)in->status,
                                  .limit = limit_of(in->limit)};
     if (in->cursor.size > 0 &&
@@ -154,7 +154,8 @@ static void history_failed(struct history *h, enum err e, const char *detail)
 {
     struct call *c = h->call;
     history_end(h);
-    call_error(c, e, "%s", detail);
+    bool damaged = e == ERR_DAMAGED;
+    call_error(c, e, "%s%s%s", damaged ? err_text(e) : "", damaged ? ": " : "", detail);
 }
 
 static void history_event(struct history_sink *sink, const struct history_event *e)
@@ -168,21 +169,9 @@ static void history_event(struct history_sink *sink, const struct history_event 
         h->cut = true; /* and this one is the first of the next page */
         return;
     }
-    char at[WALL_TEXT_SIZE];
-    wall_format(e->at, 3, at);
     struct buf b;
     buf_init(&b, 0);
-    buf_printf(&b, "{\"timestamp\":\"%s\",\"type\":\"%s\",\"id\":%u,\"previousEventId\":%u", at,
-               e->type, e->id, e->previous_id);
-    if (e->scope.size > 0) {
-        buf_puts(&b, ",\"scope\":");
-        json_write_string(&b, e->scope);
-    }
-    if (e->details != NULL) {
-        buf_puts(&b, ",\"details\":");
-        json_write(&b, e->details);
-    }
-    buf_putc(&b, '}');
+    history_write(&b, e);
     char *text = mem_alloc(b.size + 1);
     memcpy(text, b.p, b.size);
     h->events[h->len++] = (struct str){text, b.size};
@@ -269,7 +258,7 @@ static void history_fold(struct history *h)
         enum err e =
             exec_apply_row(h->x, row->seq, row->at, row->body, wanted ? &h->sink : NULL, &d);
         if (e != ERR_OK) {
-            history_failed(h, e, d.text);
+            history_failed(h, ERR_DAMAGED, d.text);
             return;
         }
         events += row->event_count;
@@ -350,6 +339,14 @@ static void history_defined(struct defs_wait *w, struct def *def, const struct d
 {
     (void)row;
     struct history *h = CONTAINER_OF(w, struct history, wait);
+    if (def == NULL && (e == ERR_NO_WORKFLOW || err_class(e) == ERRC_INVALID)) {
+        char text[ERR_DETAIL_SIZE];
+        (void)snprintf(text, sizeof(text), "revision %" PRIu64 " of its definition %s",
+                       h->load.rows->revision,
+                       e == ERR_NO_WORKFLOW ? "is not in the store" : "does not parse");
+        history_failed(h, ERR_DAMAGED, text);
+        return;
+    }
     if (def == NULL) {
         history_failed(h, e, "");
         return;

@@ -26,13 +26,16 @@ static void item_done_run(struct loop_task *task)
     it->done(it);
 }
 
-/* A deadline that no execution waits for is an orphan; one that could not be treated comes again. */
+/* A deadline that no execution waits for is an orphan, if the state that says so is not older than the
+ * row: any node may commit a turn, and the row may be read before we hear of that. One that could not
+ * be treated comes again. */
 static void timer_finish(struct shard *s, const struct item *it, enum err e)
 {
-    if (e == ERR_STALE || e == ERR_STOPPED || e == ERR_NO_EXECUTION) {
+    bool orphan = e == ERR_STALE || e == ERR_STOPPED || e == ERR_NO_EXECUTION;
+    if (orphan && it->sure) {
         timers_drop_add(s, &it->timer);
     } else if (e != ERR_OK && e != ERR_GOING_AWAY && !s->stopping) {
-        timerq_armed(s->timerq, &it->timer);
+        timerq_again(s->timerq, &it->timer, MAX(damage_wait_us(s, &it->exec), (int64_t)BACKOFF_US));
     }
 }
 
@@ -40,6 +43,9 @@ static void timer_finish(struct shard *s, const struct item *it, enum err e)
 void item_finish(struct shard *s, struct item *it, enum err e)
 {
     it->err = e;
+    if (it->letter.p != NULL) {
+        letter_finish(s, it, e);
+    }
     if (it->start != NULL) {
         def_unref(it->start->def);
         it->start->def = NULL;
@@ -56,29 +62,38 @@ void item_finish(struct shard *s, struct item *it, enum err e)
     loop_post(s->c.front, &it->task);
 }
 
+/* The clock of turns: a wait that is counted from it is never short by the store's time. */
 struct wall shard_now(const struct shard *s)
 {
-    return storeclock_now(&s->clock, loop_now(s->c.loop));
+    return storeclock_latest(&s->clock, loop_now(s->c.loop));
 }
 
 /* ---- questions ---- */
+
+/* What there is none of stays none: an empty text would be an answer. */
+static struct str dup_or_none(struct arena *a, struct str s)
+{
+    return s.p == NULL ? STR_NONE : str_dup(a, s);
+}
 
 static void view_fill(struct entry *e, struct item *it)
 {
     const struct exec_ident *ident = exec_ident(e->x);
     struct arena *a = &it->arena;
     it->view = (struct item_view){.status = exec_status(e->x),
-                                  .output = str_dup(a, exec_output(e->x)),
-                                  .error = str_dup(a, exec_error(e->x)),
-                                  .cause = str_dup(a, exec_cause(e->x)),
+                                  .output = dup_or_none(a, exec_output(e->x)),
+                                  .error = dup_or_none(a, exec_error(e->x)),
+                                  .cause = dup_or_none(a, exec_cause(e->x)),
                                   .started_at = ident->started_at,
                                   .closed_at = e->closed_at,
                                   .event_count = exec_event_count(e->x),
                                   .revision = ident->def_revision};
+    bool waits;
+    (void)exec_parent(e->x, &it->view.parent, &waits);
     if (it->type == ITEM_DESCRIBE) {
         it->view.workflow = str_dup(a, ident->workflow);
         it->view.name = str_dup(a, ident->name);
-        it->view.input = str_dup(a, exec_input(e->x));
+        it->view.input = dup_or_none(a, exec_input(e->x));
     }
 }
 
@@ -104,6 +119,7 @@ static void task_input_answer(struct shard *s, struct entry *e, struct item *it)
                                        .timeout_at = t.timeout_at,
                                        .heartbeat_us = t.heartbeat_us,
                                        .waits = task_waits(&t)};
+    it->child = (struct item_child){t.sync, t.wait_for_token, t.submitted};
     if (it->type == ITEM_TASK_INPUT) {
         it->input.workflow = str_dup(a, ident->workflow);
         it->input.execution_name = str_dup(a, ident->name);
@@ -262,28 +278,47 @@ static enum err fact_error(enum fact_result r)
     return ERR_FATAL;
 }
 
-static enum fact_result offer(struct shard *s, const struct entry *e, const struct item *it,
+static enum fact_result offer(struct shard *s, struct entry *e, const struct item *it,
                               struct err_detail *detail)
 {
     if (it->fact.type == FACT_TIMER && it->fact.timer_idx == TIMER_GO_ON) {
         /* No fact: the turn goes on by itself, and deletes the row. */
-        bool ours = e->yielded && it->fact.timer_seq == exec_seq(e->x);
+        bool ours = exec_can_run(e->x) && it->fact.timer_seq == exec_seq(e->x);
+        e->yielded = e->yielded || ours;
         return ours ? FACT_ACCEPTED : FACT_STALE;
     }
     return turn_fact(s->turn, &it->fact, detail);
 }
 
-/* Offers what waits to the turn, in order. What it accepts goes to "taken". */
-static void turn_take_facts(struct shard *s, struct entry *e, struct list *taken)
+/* From here on, what waits is judged by a state that is no older than it. */
+void entry_sure(struct entry *e)
+{
+    LIST_FOREACH(l, &e->waiting)
+    {
+        LIST_ENTRY(l, struct item, link)->sure = true;
+    }
+}
+
+/* Offers what waits to the turn, in order. What it accepts goes to "taken". True: a deadline or
+ * letter is not known, and whether the state is older than its row has to be read. */
+static bool turn_take_facts(struct shard *s, struct entry *e, struct list *taken)
 {
     uint32_t n = 0;
+    size_t bytes = 0;
+    bool unsure = false;
     LIST_FOREACH_SAFE(l, &e->waiting)
     {
         struct item *it = LIST_ENTRY(l, struct item, link);
         if (it->type != ITEM_START && it->type != ITEM_FACT) {
             continue;
         }
-        if (n++ == TURN_FACTS_MAX) {
+        if (it->type == ITEM_FACT && it->life != 0 && it->life < s->lives) {
+            list_remove(l);
+            item_finish(s, it, ERR_RETRY); /* what it rests on may be undone */
+            continue;
+        }
+        bytes += it->fact.payload.size;
+        if (n++ == TURN_FACTS_MAX || (n > 1 && bytes > TURN_FACTS_BYTES_MAX)) {
             break;
         }
         fault_hit(s->c.faults, FAULT_COMPLETE_BEFORE_FOLD);
@@ -292,15 +327,39 @@ static void turn_take_facts(struct shard *s, struct entry *e, struct list *taken
         if ((r == FACT_STALE || r == FACT_STOPPED) && !list_empty(taken)) {
             continue; /* perhaps by what this very turn took: judged when that is durable (INV 4) */
         }
+        bool row = it->fact.type == FACT_TIMER || it->letter.p != NULL;
+        if ((r == FACT_STALE || r == FACT_STOPPED) && row && !it->sure) {
+            unsure = true;
+            continue;
+        }
         list_remove(l);
         if (r == FACT_ACCEPTED) {
             list_push_back(taken, l);
         } else {
             metric_add(&metric_stale, r == FACT_STALE ? 1 : 0);
             it->detail = str_dup(&it->arena, str_of(detail.text));
-            item_finish(s, it, fact_error(r));
+            bool useless = r == FACT_INVALID && it->letter.p != NULL;
+            item_finish(s, it, useless ? ERR_MALFORMED : fact_error(r));
         }
     }
+    return unsure;
+}
+
+/* Somebody else has, or may have, committed a turn: what that opened is armed, what it closed is over. */
+static void entry_overtaken(struct shard *s, struct entry *e)
+{
+    uint32_t n = exec_open_tasks(e->x, NULL, 0);
+    struct core_task *open = MEM_ARRAY(struct core_task, n + 1);
+    struct task_token *tokens = MEM_ARRAY(struct task_token, n + 1);
+    n = exec_open_tasks(e->x, open, n);
+    for (uint32_t i = 0; i < n; i++) {
+        tokens[i] = open[i].token;
+    }
+    entry_closing(e, tokens, n);
+    mem_free(open);
+    mem_free(tokens);
+    e->arm = true;
+    entry_load(s, e, false);
 }
 
 /* Questions first: they are about the state before the turn. False: the entry is loading again. */
@@ -324,8 +383,7 @@ static bool answer_waiting(struct shard *s, struct entry *e)
     }
     watchers_end(s, e, watchers);
     if (touched) {
-        e->arm = true;
-        entry_load(s, e, false);
+        entry_overtaken(s, e);
     }
     return !touched;
 }
@@ -335,6 +393,8 @@ static void turn_nothing(struct shard *s, struct entry *e)
 {
     if (exec_seq(e->x) == 0) {
         entry_fail(s, e, ERR_NO_EXECUTION);
+    } else if (letters_again(s, e)) {
+        return;
     } else if (!list_empty(&e->waiting)) {
         entry_dirty(s, e);
     } else {
@@ -357,7 +417,7 @@ static void entry_turn(struct shard *s, struct entry *e, struct batch *b)
     list_init(&taken);
     uint64_t seq_prev = exec_seq(e->x);
     turn_begin(s->turn, e->x, shard_now(s), &s->rng);
-    turn_take_facts(s, e, &taken);
+    bool unsure = turn_take_facts(s, e, &taken);
     const struct turn_out *out;
     if (!turn_end(s->turn, &out)) {
         struct list *l;
@@ -365,9 +425,14 @@ static void entry_turn(struct shard *s, struct entry *e, struct batch *b)
             item_finish(s, LIST_ENTRY(l, struct item, link), ERR_OK);
         }
         e->yielded = false;
-        turn_nothing(s, e);
+        if (unsure) {
+            entry_overtaken(s, e);
+        } else {
+            turn_nothing(s, e);
+        }
         return;
     }
+    entry_sure(e); /* compared with the store when it is committed */
     batch_add(s, b, e, &taken, seq_prev, out);
 }
 
@@ -417,9 +482,12 @@ static void item_arrived(struct shard *s, struct item *it)
         item_finish(s, it, ERR_GOING_AWAY);
         return;
     }
-    if (it->type == ITEM_START && it->start->life != s->lives) {
+    if (it->type == ITEM_START && it->life != s->lives) {
         /* Judged before the store failed over: its definition's number may mean another one now. */
         item_finish(s, it, ERR_RETRY);
+        return;
+    }
+    if (damage_answers(s, it)) {
         return;
     }
     struct entry *e = entry_find(s, &it->exec);
@@ -474,7 +542,7 @@ static void timers_soon(struct timerq_handler *h, const struct timer_row *rows, 
 {
     struct shard *s = CONTAINER_OF(h, struct shard, timerq_handler);
     for (uint32_t i = 0; i < len; i++) {
-        if (entry_find(s, &rows[i].exec) == NULL) {
+        if (entry_find(s, &rows[i].exec) == NULL && damage_wait_us(s, &rows[i].exec) == 0) {
             entry_load(s, entry_make(s, &rows[i].exec), false);
         }
     }
@@ -493,7 +561,9 @@ void shard_incarnation(struct shard *s, const struct uuid *incarnation)
     LOOP_OWNED(s->c.loop);
     s->incarnation = *incarnation;
     s->lives++;
+    batch_void(s);
     defs_clear(s->defs);
+    damage_forget(s, true);
 }
 
 /* Lanes became ours: what is in memory of them may be from before somebody else had them. */
@@ -519,16 +589,39 @@ static void cache_reread(struct shard *s, const struct lane_row *rows, uint32_t 
     shard_pump(s);
 }
 
+static void claims_drop(struct shard *s, uint16_t lane)
+{
+    for (uint32_t i = 0; i < s->claims_len; i++) {
+        if (s->claims[i].lane == lane) {
+            s->claims[i] = s->claims[--s->claims_len];
+            return;
+        }
+    }
+}
+
+static void claims_set(struct shard *s, const struct lane_row *l)
+{
+    claims_drop(s, l->lane);
+    s->claims[s->claims_len++] =
+        (struct lane_ref){l->shard, l->lane, l->slot_lo, l->slot_hi, l->fence};
+}
+
 void shard_lanes(struct shard *s, const struct lane_row *rows, uint32_t len, bool held)
 {
     LOOP_OWNED(s->c.loop);
+    bool gained = false;
     for (uint32_t i = 0; i < len; i++) {
-        if (held || !s->lanes.lane[rows[i].lane].held) {
+        bool own = rows[i].lane % s->c.numbers == s->c.number;
+        if (held) {
+            claims_set(s, &rows[i]);
+        }
+        if (own && (held || !s->lanes.lane[rows[i].lane].held)) {
             lanes_set(&s->lanes, &rows[i], held);
+            gained = gained || held;
         }
     }
     held_refresh(s);
-    if (held && len > 0) {
+    if (gained) {
         cache_reread(s, rows, len);
         timerq_rescan(s->timerq);
     }
@@ -539,10 +632,13 @@ void shard_lost(struct shard *s, const uint16_t *lanes, uint32_t len)
     LOOP_OWNED(s->c.loop);
     for (uint32_t i = 0; i < len; i++) {
         lanes_lose(&s->lanes, lanes[i]);
+        claims_drop(s, lanes[i]);
     }
     held_refresh(s);
     timerq_rescan(s->timerq);
     timers_drop_forget(s);
+    rubbish_forget(s);
+    damage_forget(s, false);
     /* What is cached of them may be overtaken by the new owner at any moment, or be void after a
      * failover: what waits is judged by what the store has. */
     LIST_FOREACH_SAFE(it, &s->entries.order)
@@ -608,7 +704,7 @@ static void delay_fired(struct loop_timer *timer)
 
 struct shard *shard_new(const struct shard_config *config)
 {
-    PRE(config->batches > 0 && config->chunk > 0);
+    PRE(config->batches > 0 && config->chunk > 0 && config->number < config->numbers);
     struct shard *s = MEM_NEW(struct shard);
     s->c = *config;
     rng_seed(&s->rng, config->seed);
@@ -622,9 +718,11 @@ struct shard *shard_new(const struct shard_config *config)
                                                    .faults = config->faults,
                                                    .chunk = config->chunk,
                                                    .handler = &s->timerq_handler});
-    s->defs = defs_new(config->loop, config->store, config->definitions);
+    s->defs = defs_new(config->loop, config->store, config->definitions, config->definition_us);
     s->turn = turn_new();
     map_init(&s->entries);
+    map_init(&s->damaged);
+    heap_init(&s->damaged_looks);
     list_init(&s->lru);
     list_init(&s->dirty);
     list_init(&s->loading);
@@ -644,6 +742,7 @@ void shard_stop(struct shard *s)
     LOOP_OWNED(s->c.loop);
     s->stopping = true;
     timerq_stop(s->timerq);
+    loop_timer_stop(&s->damage_timer);
     LIST_FOREACH_SAFE(it, &s->entries.order)
     {
         struct entry *e = MAP_ORDER_ENTRY(it, struct entry, node);
@@ -655,8 +754,8 @@ bool shard_idle(const struct shard *s)
 {
     return s->stopping && s->in_flight == 0 && s->loads == 0 && s->reports == 0 && !s->pumping &&
            list_empty(&s->dirty) && list_empty(&s->loading) && list_empty(&s->delayed) &&
-           (s->open == NULL || s->open->len == 0) && !s->dropping && timerq_idle(s->timerq) &&
-           defs_idle(s->defs);
+           (s->open == NULL || s->open->len == 0) && !s->dropping && !s->clearing &&
+           timerq_idle(s->timerq) && defs_idle(s->defs);
 }
 
 void shard_free(struct shard *s)
@@ -667,11 +766,13 @@ void shard_free(struct shard *s)
     PRE(shard_idle(s));
     loop_timer_stop(&s->delay);
     loop_timer_stop(&s->watch_timer);
+    rubbish_fini(s);
     LIST_FOREACH_SAFE(it, &s->entries.order)
     {
         entry_drop(s, MAP_ORDER_ENTRY(it, struct entry, node));
     }
     cache_tell(s);
+    damage_forget(s, true);
     batch_free(s->open);
     struct list *l;
     while ((l = list_pop_front(&s->batches_free)) != NULL) {
@@ -681,6 +782,8 @@ void shard_free(struct shard *s)
     defs_free(s->defs);
     turn_free(s->turn);
     map_fini(&s->entries);
+    map_fini(&s->damaged);
+    heap_fini(&s->damaged_looks);
     heap_fini(&s->watch_expiry);
     buf_fini(&s->scratch);
     mem_free(s);

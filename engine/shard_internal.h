@@ -1,4 +1,4 @@
-/* What shard.c, cache.c and commit.c share; nobody else includes it. */
+/* What shard.c, cache.c, commit.c and damage.c share; nobody else includes it. */
 #ifndef CARILLON_ENGINE_SHARD_INTERNAL_H
 #define CARILLON_ENGINE_SHARD_INTERNAL_H
 
@@ -22,6 +22,7 @@ enum {
     TIMER_GO_ON = INT32_MAX,
     RANGES_MAX = 32,
     DROPS_MAX = 256,
+    RUBBISH_MAX = 100000, /* inbox rows to be deleted; more stay until the next scan */
 };
 
 enum entry_state {
@@ -48,8 +49,12 @@ struct entry {
     bool yielded;               /* its last turn ran out of fuel: go on without a fact */
     bool exists;                /* loading: its start's key is taken, perhaps by itself */
     bool arm;                   /* after loading: announce every open task and timer */
+    bool alone;                 /* loading: not with others, one of whom cannot be read */
     struct task_token *closing; /* owned: tasks closed by turns whose fate is not known yet */
     uint32_t closing_len;
+    struct exec_id *telling; /* owned: to whom such turns told something */
+    uint32_t telling_len;
+    bool inbox_more; /* not all of the inbox was loaded: again when what came is folded */
 };
 
 /* A turn on its way; lives in its batch's arena. */
@@ -59,6 +64,8 @@ struct turn_ctx {
     struct entry *entry;
     struct list items; /* facts folded into it */
     struct dispatch_task *tasks_new;
+    enum err err;    /* of the range it was sent in */
+    const char *why; /* likewise, for people; in the batch's arena, or empty */
     bool yielded;
 };
 
@@ -88,6 +95,7 @@ struct load {
     struct arena arena;
     struct exec_id ids[LOAD_IDS_MAX];
     uint32_t len, at;
+    uint32_t life; /* when it was sent: what it brings may be void under a later one */
     struct defs_wait wait;
     bool waiting;
 };
@@ -98,6 +106,9 @@ struct shard {
     struct lanes lanes;
     struct lane_ref held[LANES_PER_SHARD_MAX];
     uint32_t held_len;
+    struct lane_ref
+        claims[LANES_PER_SHARD_MAX]; /* of the whole node: turns tell others something */
+    uint32_t claims_len;
     struct uuid incarnation;
     uint32_t lives; /* incarnations so far */
     struct storeclock clock;
@@ -107,6 +118,10 @@ struct shard {
     struct turn *turn;
     struct map entries;
     struct list lru, dirty, loading, delayed;
+    int64_t load_wait_us; /* loads fail: how long one waits for the next */
+    struct map damaged;   /* damage.c */
+    struct heap damaged_looks;
+    struct loop_timer damage_timer;
     size_t bytes;
     size_t told_len, told_bytes; /* this shard's share in the metrics */
     struct loop_task pump;
@@ -122,6 +137,11 @@ struct shard {
     uint32_t drops_len, drops_sent;
     bool dropping;
     struct store_timers_drop drop;
+    struct inbox_row *rubbish; /* inbox rows of no use, with their sources owned */
+    uint32_t rubbish_len, rubbish_room;
+    bool clearing;
+    struct store_inbox_drop clear;
+    struct loop_timer clear_again;
     struct buf scratch;
 };
 
@@ -130,6 +150,7 @@ void shard_pump(struct shard *s); /* asks for a round of turns */
 void item_finish(struct shard *s, struct item *it, enum err e);
 void entry_answer(struct shard *s, struct entry *e, struct item *it);
 void entry_notify_closed(struct shard *s, struct entry *e);
+void entry_sure(struct entry *e);
 struct wall shard_now(const struct shard *s);
 /* Nobody is to get it: it was submitted, or the engine does it. */
 bool task_waits(const struct core_task *t);
@@ -148,12 +169,42 @@ void cache_tell(struct shard *s); /* brings the metrics up to date */
 void loads_start(struct shard *s);
 void timers_drop_add(struct shard *s, const struct timer_row *row);
 void timers_drop_forget(struct shard *s);
-/* A turn that closed these may or may not be durable: looked at after the next load. */
 /* Does a start wait here? Then everything it brought along is of before the failover, if there was one. */
 bool entry_starting(const struct entry *e);
 /* Answers everything that waits with "err" and drops the entry. */
 void entry_fail(struct shard *s, struct entry *e, enum err err);
+/* A turn that closed these tasks and told these executions something may or may not be durable: looked at
+ * after the next load. */
+void entry_doubt(struct entry *e, const struct turn_row *t);
+/* Likewise these tasks, and executions. */
 void entry_closing(struct entry *e, const struct task_token *tasks, uint32_t len);
+void entry_owes(struct entry *e, const struct task_token *tasks, uint32_t tasks_len,
+                const struct exec_id *execs, uint32_t execs_len);
+
+/* inbox.c: what other executions have told */
+void letters_take(struct shard *s, struct entry *e, const struct exec_row *row);
+/* What came is folded and more is there: the entry is loading again. */
+bool letters_again(struct shard *s, struct entry *e);
+void letter_finish(struct shard *s, const struct item *it, enum err e);
+void rubbish_forget(struct shard *s);
+void rubbish_fini(struct shard *s);
+/* What the turn tells others and has read, into its row. */
+void ctx_letters(struct shard *s, struct arena *a, struct turn_ctx *c, const struct turn_out *out);
+
+/* damage.c */
+/* It cannot be read, or ("refused") its turn is not stored: left alone for a while. */
+void damage_note(struct shard *s, const struct exec_id *id, bool refused, const char *reason);
+/* A turn of it was stored, or it is gone. */
+void damage_over(struct shard *s, const struct exec_id *id);
+/* It is about to be read, and has been: what is owed to it is the entry's again. */
+void damage_load(struct shard *s, struct entry *e);
+void damage_read(struct shard *s, struct entry *e);
+/* Finishes an item of an execution that is left alone. */
+bool damage_answers(struct shard *s, struct item *it);
+int64_t damage_wait_us(const struct shard *s, const struct exec_id *id); /* 0: it is not */
+void damage_forget(struct shard *s, bool all); /* all, or those whose lane is not held */
+/* It cannot be read: tells everybody who waits, and drops the entry. */
+void entry_damaged(struct shard *s, struct entry *e, const char *reason);
 
 /* commit.c */
 struct batch *batch_open(struct shard *s); /* the batch being filled; NULL: all are on their way */
@@ -161,6 +212,8 @@ struct batch *batch_open(struct shard *s); /* the batch being filled; NULL: all 
 void batch_add(struct shard *s, struct batch *b, struct entry *e, struct list *items,
                uint64_t seq_prev, const struct turn_out *out);
 void batches_flush(struct shard *s);
+/* The incarnation is another one: what is decided and not sent is decided again. */
+void batch_void(struct shard *s);
 void batch_free(struct batch *b);
 struct timer_row timer_go_on(const struct shard *s, const struct entry *e, uint64_t seq);
 

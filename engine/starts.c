@@ -98,7 +98,7 @@ static void item_done(struct item *it)
 static void begin(struct start *s, struct def *def, uint64_t revision)
 {
     struct front *f = s->front;
-    struct wall now = front_now(f);
+    struct wall now = storeclock_earliest(&f->clock, loop_now(f->loop));
     uint16_t slot = slot_of(s->tenant, s->workflow, s->name);
     s->what = (struct item_start){.ident = {.id = exec_id_make(f->lanes.shard, slot, s->tenant, now,
                                                                &f->rng),
@@ -107,11 +107,11 @@ static void begin(struct start *s, struct def *def, uint64_t revision)
                                             .started_at = now,
                                             .def_revision = revision},
                                   .def = def_ref(def),
-                                  .life = f->lives,
                                   .tenant = s->tenant,
                                   .digest = s->digest};
     item_init(&s->item, ITEM_START, &s->what.ident.id, item_done, s);
     s->item.start = &s->what;
+    s->item.life = s->life != 0 ? s->life : f->lives;
     s->item.fact = (struct fact){.type = FACT_START,
                                  .payload = s->input,
                                  .parent = s->parent,

@@ -16,6 +16,7 @@ struct start {
     struct str workflow, name, input;
     struct task_token parent; /* the task that starts it; null: none does */
     bool parent_waits;        /* and is to be told of its end */
+    uint32_t life;            /* front.lives when it was decided on; 0: now */
     struct arena *arena;      /* of the store's answers */
     void (*done)(struct start *s);
     /* out */

@@ -11,6 +11,8 @@
 LOG_MODULE("worker_api");
 
 enum {
+    HYDRATE_AGAIN_US = 100 * US_PER_MS,
+    HYDRATE_AGAIN_MAX_US = 60 * US_PER_S,
     POLL_FRAME_SIZE = 64, /* bytes of a POLL_OK without acks and tasks, and more */
     ACK_SIZE_MAX = 5,
 };
@@ -105,8 +107,12 @@ static bool attempt_over(enum err e)
     return e == ERR_OK || e == ERR_STALE || e == ERR_STOPPED || e == ERR_NO_EXECUTION;
 }
 
+/* A damaged execution may be restored: the outcome is kept by who has it, and sent again. */
 static uint32_t outcome_code(enum err e)
 {
+    if (e == ERR_DAMAGED) {
+        return ERR_RETRY;
+    }
     return (uint32_t)(e == ERR_NO_EXECUTION ? ERR_STALE : e);
 }
 
@@ -386,6 +392,9 @@ void api_task_failure(struct call *c)
 struct own_item {
     struct item item;
     struct front *front;
+    struct list link;        /* front.asking_later */
+    struct loop_timer again; /* hydration: the answer was not definite */
+    uint32_t tries;
 };
 
 static struct own_item *own_item_new(struct front *f, enum item_type type,
@@ -393,6 +402,7 @@ static struct own_item *own_item_new(struct front *f, enum item_type type,
 {
     struct own_item *o = MEM_NEW(struct own_item);
     o->front = f;
+    list_init(&o->link);
     item_init(&o->item, type, &t->ref.exec, done, NULL);
     o->item.fact.token = *t;
     f->requests++;
@@ -435,12 +445,64 @@ static bool timed_out(struct dispatch_handler *h, const struct task_token *t, bo
     return true;
 }
 
+static void hydrated(struct item *it);
+
+static void hydrate_again(struct loop_timer *timer)
+{
+    struct own_item *o = CONTAINER_OF(timer, struct own_item, again);
+    struct front *f = o->front;
+    struct task_token token = o->item.fact.token;
+    list_remove(&o->link);
+    f->requests++;
+    if (!lanes_of(&f->lanes, &token.ref.exec)->held) {
+        own_item_free(o);
+        return;
+    }
+    item_fini(&o->item);
+    item_init(&o->item, ITEM_TASK_INPUT, &token.ref.exec, hydrated, NULL);
+    o->item.fact.token = token;
+    shard_submit(front_shard(f, &o->item.exec), &o->item);
+}
+
+/* Not while it waits: an item that sleeps keeps nobody from stopping. */
+static void hydrate_later(struct own_item *o)
+{
+    struct front *f = o->front;
+    int64_t us =
+        MIN((int64_t)HYDRATE_AGAIN_US << MIN(o->tries, 10u), (int64_t)HYDRATE_AGAIN_MAX_US);
+    o->tries++;
+    f->requests--;
+    list_push_back(&f->asking_later, &o->link);
+    o->again = (struct loop_timer){.fired = hydrate_again, .name = "task input again"};
+    loop_timer_after(f->loop, &o->again, us);
+}
+
+void hydrations_end(struct front *f)
+{
+    struct list *l;
+    while ((l = list_pop_front(&f->asking_later)) != NULL) {
+        struct own_item *o = LIST_ENTRY(l, struct own_item, link);
+        loop_timer_stop(&o->again);
+        f->requests++;
+        own_item_free(o);
+    }
+}
+
 static void hydrated(struct item *it)
 {
     struct own_item *o = CONTAINER_OF(it, struct own_item, item);
-    bool gone = it->err != ERR_OK;
-    dispatch_hydrated(o->front->dispatch, &it->fact.token, !gone, &it->input);
-    front_flush_later(o->front);
+    struct front *f = o->front;
+    bool late = o->tries > 0;
+    if (it->err != ERR_OK && !attempt_over(it->err) && !f->going_away) {
+        if (!late) {
+            dispatch_hydrate_late(f->dispatch, &it->fact.token);
+            front_flush_later(f);
+        }
+        hydrate_later(o); /* the task is open: it would be missed until the next claim */
+        return;
+    }
+    dispatch_hydrated(f->dispatch, &it->fact.token, it->err == ERR_OK ? &it->input : NULL, late);
+    front_flush_later(f);
     own_item_free(o);
 }
 
@@ -487,7 +549,12 @@ static void rows_found(struct front *f, const struct store_tasks *t, struct mono
                                   .timeout_at = row->timeout_at,
                                   .heartbeat_us = row->heartbeat_us,
                                   .waits = row->submitted};
+        bool own = task_is_own(&d);
+        d.waits = d.waits || own;
         dispatch_found(f->dispatch, &d, confirm_until);
+        if (own && !row->submitted) {
+            children_add(f, &row->token);
+        }
     }
     dispatch_flush(f->dispatch);
 }

@@ -75,7 +75,8 @@ struct net_dial_handler {
 
 struct transport;
 struct transport_ops {
-    /* "address": "tcp://127.0.0.1:7070" (port 0: any), "ipc:///path". */
+    /* "address": "tcp://127.0.0.1:7070" (port 0: any), "ipc:///path". The detail of an error says
+     * why; the address is the caller's to say. */
     enum err (*listen)(struct transport *t, struct loop *loop, struct str address,
                        struct net_handler *h, struct net_listener **out, struct err_detail *d);
     enum err (*dial)(struct transport *t, struct loop *loop, struct str address,

@@ -965,7 +965,8 @@ static enum err nng_listen_on(struct transport *t, struct loop *loop, struct str
     int rv = listener_open(l, url);
     if (rv != 0) {
         listener_release(l);
-        return err_set(d, err_of_nng(rv), "%s: %s", url, nng_strerror(rv));
+        return err_set(d, err_of_nng(rv), "%s",
+                       rv == NNG_EADDRINUSE ? "address in use" : nng_strerror(rv));
     }
     listener_address(l, url);
     nng_stream_listener_accept(l->nng, l->accept);

@@ -117,6 +117,24 @@ static int64_t beat_interval(const struct worker *w, const struct worker_task *t
     return t->task.heartbeat_ms > 0 ? MIN(us, t->task.heartbeat_ms * US_PER_MS / 3) : us;
 }
 
+/* False when there is no memory for them. */
+static bool texts_copy(struct worker_task *t, const struct msg_task *m)
+{
+    t->task = *m;
+    struct str *const texts[] = {&t->task.queue,     &t->task.workflow, &t->task.name,
+                                 &t->task.execution, &t->task.state,    &t->task.input};
+    size_t size = 0;
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        size += texts[i]->size + 8; /* its end, and what alignment adds */
+    }
+    arena_init(&t->arena, WORKER_TASK_BYTES_MAX);
+    t->arena.chunk_size = MAX(t->arena.chunk_size, size); /* all in one */
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        *texts[i] = str_dup(&t->arena, *texts[i]);
+    }
+    return !t->arena.failed;
+}
+
 static void task_arrived(struct worker *w, const struct msg_task *m)
 {
     if (task_find(w, &m->token) != NULL) {
@@ -124,15 +142,9 @@ static void task_arrived(struct worker *w, const struct msg_task *m)
         return; /* it is being done, or its outcome is on its way */
     }
     struct worker_task *t = MEM_NEW(struct worker_task);
-    arena_init(&t->arena, 0);
-    t->task = *m;
-    struct str *const texts[] = {&t->task.queue,     &t->task.workflow, &t->task.name,
-                                 &t->task.execution, &t->task.state,    &t->task.input};
-    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-        *texts[i] = str_dup(&t->arena, *texts[i]);
-    }
+    bool whole = texts_copy(t, m);
     map_insert(&w->tasks, &t->node, token_hash(&m->token));
-    if (w->draining) {
+    if (w->draining || !whole) {
         t->state = TASK_DROPPED;
         list_push_back(&w->dropped, &t->link);
         return;
@@ -609,42 +621,43 @@ void worker_free(struct worker *w)
     } /* else the posted pump frees it */
 }
 
-static enum err text_check(struct str s, size_t max, const char *what, struct err_detail *d)
+/* Copies a text of an outcome, when it is fit to be sent. */
+static enum err text_take(struct worker_task *t, struct str s, size_t max, struct str *out)
 {
+    *out = STR_NONE;
     if (s.size > max) {
-        return err_set(d, ERR_TOO_LARGE, "%s: %zu bytes are over %zu", what, s.size, max);
+        return ERR_TOO_LARGE;
     }
-    if (s.size > 0 && !str_is_utf8(s)) {
-        return err_set(d, ERR_MALFORMED, "%s: not UTF-8", what);
+    if (!str_is_utf8(s)) {
+        return ERR_MALFORMED;
     }
-    return ERR_OK;
+    if (s.p != NULL) {
+        *out = str_dup(&t->arena, s);
+    }
+    return s.p != NULL && out->p == NULL ? ERR_LIMIT : ERR_OK;
 }
 
-enum err worker_complete(struct worker *w, struct worker_task *t, bool success, struct str output,
-                         struct str error, struct str cause, struct err_detail *d)
+enum err worker_outcome(struct worker_task *t, bool success, struct str output, struct str error,
+                        struct str cause)
+{
+    PRE(t->state == TASK_RUNNING);
+    struct msg_completion *c = &t->completion;
+    *c = (struct msg_completion){.token = t->task.token,
+                                 .status =
+                                     success ? MSG_COMPLETION_SUCCESS : MSG_COMPLETION_FAILURE};
+    if (success) {
+        return text_take(t, output, STATE_SIZE_MAX, &c->output);
+    }
+    enum err e = text_take(t, error, ERROR_NAME_SIZE_MAX, &c->error);
+    return e != ERR_OK ? e : text_take(t, cause, CAUSE_SIZE_MAX, &c->cause);
+}
+
+void worker_complete(struct worker *w, struct worker_task *t)
 {
     LOOP_OWNED(w->c.session.loop);
-    enum err e = text_check(output, STATE_SIZE_MAX, "output", d);
-    if (e == ERR_OK) {
-        e = text_check(error, ERROR_NAME_SIZE_MAX, "error", d);
-    }
-    if (e == ERR_OK) {
-        e = text_check(cause, CAUSE_SIZE_MAX, "cause", d);
-    }
-    if (e != ERR_OK) {
-        return e;
-    }
     task_end(w, t);
-    t->completion = (struct msg_completion){
-        .token = t->task.token,
-        .status = success ? MSG_COMPLETION_SUCCESS : MSG_COMPLETION_FAILURE,
-        .output = success && output.p != NULL ? str_dup(&t->arena, output) : STR_NONE,
-        .error = !success && error.p != NULL ? str_dup(&t->arena, error) : STR_NONE,
-        .cause = !success && cause.p != NULL ? str_dup(&t->arena, cause) : STR_NONE,
-    };
     list_push_back(&w->outcomes, &t->link);
     pump_later(w);
-    return ERR_OK;
 }
 
 void worker_give_back(struct worker *w, struct worker_task *t)

@@ -177,7 +177,8 @@ void dtask_unlink(struct dispatch *d, struct dtask *t)
         break;
     case DTASK_READY:
     case DTASK_HYDRATING:
-        t->queue->hydrating -= t->state == DTASK_HYDRATING ? 1 : 0;
+        t->queue->hydrating -= t->state == DTASK_HYDRATING && !t->aside ? 1 : 0;
+        t->aside = false;
         d->ready--;
         t->queue->ready_len--;
         t->queue->kept--;
@@ -432,20 +433,42 @@ void dispatch_let_go(struct dispatch *d, const struct task_token *token)
     forget(d, token, false);
 }
 
-void dispatch_hydrated(struct dispatch *d, const struct task_token *token, bool found,
-                       const struct dispatch_task *filled)
+/* One more may be asked for. */
+static void hydrating_less(struct dispatch *d)
 {
-    LOOP_OWNED(d->c.loop);
     struct list *next = list_pop_front(&d->thirsty);
-    d->hydrating -= d->hydrating > 0 ? 1 : 0;
+    PRE(d->hydrating > 0);
+    d->hydrating--;
     if (next != NULL) {
         queue_hot(d, LIST_ENTRY(next, struct dispatch_queue, thirsty));
+    }
+}
+
+void dispatch_hydrate_late(struct dispatch *d, const struct task_token *token)
+{
+    LOOP_OWNED(d->c.loop);
+    hydrating_less(d);
+    struct dtask *t = dispatch_find(d, token);
+    if (t != NULL && t->state == DTASK_HYDRATING && !t->aside) {
+        list_remove(&t->link);
+        t->queue->hydrating--;
+        t->aside = true;
+        queue_hot(d, t->queue);
+    }
+}
+
+void dispatch_hydrated(struct dispatch *d, const struct task_token *token,
+                       const struct dispatch_task *filled, bool late)
+{
+    LOOP_OWNED(d->c.loop);
+    if (!late) {
+        hydrating_less(d);
     }
     struct dtask *t = dispatch_find(d, token);
     if (t == NULL || t->t.has_input || t->state == DTASK_WAITING) {
         return;
     }
-    if (!found) {
+    if (filled == NULL) {
         dtask_free(d, t);
         return;
     }
@@ -459,7 +482,12 @@ void dispatch_hydrated(struct dispatch *d, const struct task_token *token, bool 
     t->t.input = filled->input;
     t->t.has_input = true;
     dtask_keep_texts(d, t, !list_empty(&t->queue->polls));
-    t->queue->hydrating -= t->state == DTASK_HYDRATING ? 1 : 0;
+    if (t->aside) {
+        list_push_front(&t->queue->ready, &t->link);
+    } else if (t->state == DTASK_HYDRATING) {
+        t->queue->hydrating--;
+    }
+    t->aside = false;
     t->state = DTASK_READY;
     queue_hot(d, t->queue);
 }

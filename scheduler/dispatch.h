@@ -83,6 +83,7 @@ struct dtask {
     struct dispatch_session *session;
     struct dispatch_queue *queue;
     struct wall heartbeat_due; /* 0 = none running */
+    bool aside;                /* HYDRATING, and in no list: see dispatch_hydrate_late */
     bool hearsay; /* found in the table, which may have been read before a turn that closed it */
     char *blob;   /* owned copy of the texts; NULL while they are borrowed */
     size_t blob_size;
@@ -170,9 +171,12 @@ void dispatch_round_begins(struct dispatch *d);
 void dispatch_round_ends(struct dispatch *d);
 bool dispatch_wants_more(const struct dispatch *d);
 void dispatch_refilled(struct dispatch *d);
-/* Input of a task as asked by "hydrate", once for each asked; "found" false: the task is no more. */
-void dispatch_hydrated(struct dispatch *d, const struct task_token *t, bool found,
-                       const struct dispatch_task *filled);
+/* The input of a task as asked by "hydrate"; NULL: the task is no more. For each that was asked for, either
+ * this or dispatch_hydrate_late, which says that the answer may take long: other tasks of the queue are
+ * dispatched meanwhile. After that this again, with "late". */
+void dispatch_hydrated(struct dispatch *d, const struct task_token *t,
+                       const struct dispatch_task *filled, bool late);
+void dispatch_hydrate_late(struct dispatch *d, const struct task_token *t);
 /* The deadline announced by "timed_out" could not be acted upon: announce it again in a second. */
 void dispatch_deadline_again(struct dispatch *d, const struct task_token *t);
 struct dtask *dispatch_find(struct dispatch *d, const struct task_token *t);

@@ -7,12 +7,18 @@
  *       └──────────────────┴── fenced: everything dropped, new incarnation ──┘
  *
  * Losing contact with the store stops nothing here: lanes stay held until another claim commits,
- * and then compare-and-set and fences refuse what the old owner tries (design.md 2). */
+ * and then compare-and-set and fences refuse what the old owner tries (design.md 2).
+ *
+ * Standing by: lanes of others are looked at twice a heartbeat and when a lease ends; taken when they are
+ * free, when the lease is over, or when the owner has had no session at the store for a quarter of a
+ * heartbeat. A living owner with this node's name is another node that was given the same one: an
+ * error is logged, and it is left alone like any other. */
 #ifndef CARILLON_SCHEDULER_OWNER_H
 #define CARILLON_SCHEDULER_OWNER_H
 
 #include "base/fault.h"
 #include "base/fsm.h"
+#include "coord/coord.h"
 #include "scheduler/lanes.h"
 #include "scheduler/storeclock.h"
 #include "storage/store.h"
@@ -45,7 +51,8 @@ struct owner_handler {
 struct owner_config {
     struct loop *loop;
     struct store *store;
-    struct rng *rng; /* of the loop; borrowed */
+    struct coord *coord; /* who should own what; borrowed for life */
+    struct rng *rng;     /* of the loop; borrowed */
     struct fault_set *faults;
     struct owner_handler *handler;
     uint16_t shard;
@@ -58,7 +65,7 @@ struct owner_config {
 
 struct owner;
 struct owner *owner_new(const struct owner_config *config);
-void owner_free(struct owner *o); /* in state STOPPED only */
+void owner_free(struct owner *o); /* in state STOPPED, or never started */
 void owner_start(struct owner *o);
 /* Gives everything back, then "done" (once). Turns must have been drained. */
 void owner_stop(struct owner *o, void (*done)(void *arg), void *arg);

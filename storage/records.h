@@ -10,15 +10,16 @@
  * windows <= closed_to hold no row of the lane; (closed_to, accept_from) are CLOSING: no new rows,
  * what is there still fires or is moved; [accept_from, open_to] are OPEN. A deadline in or before
  * a closed or closing window goes into accept_from with its due time kept; one after open_to goes
- * into the long-term table. */
+ * into the long-term table. Tables of windows after open_to hold only what was promoted ahead. */
 struct lane_row {
     uint16_t shard, lane;
     uint16_t slot_lo, slot_hi; /* [lo, hi) ; hi up to SLOT_COUNT */
     struct fence fence;        /* epoch 0: never claimed */
     struct uuid incarnation;   /* of the owner; null = free */
-    struct str node;           /* the owner's node id */
+    struct str node, address;  /* the owner's node id, and where it is reached */
     int64_t closed_to, accept_from, open_to;
     int64_t lease_left_us; /* of the owner at the time of the answer; <= 0: over */
+    bool has_session;      /* the owner is connected to the store */
 };
 
 /* Which lane, under which claim, a call acts for. */

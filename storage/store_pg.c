@@ -100,17 +100,22 @@ static struct pg_conn *pool_free_conn(struct pg_pool *pool)
     return best;
 }
 
+/* For the earliest deadline; a queue is looked through when it begins, then only what is new. */
 static void pool_arm(struct pg_pool *pool)
 {
-    if (pool->timer.armed || list_empty(&pool->queue)) {
+    if (list_empty(&pool->queue)) {
         return;
     }
-    int64_t due = INT64_MAX;
+    int64_t due = LIST_ENTRY(pool->queue.prev, struct op_call, link)->call.deadline.us;
+    if (pool->timer.armed && pool->timer_due.us <= due) {
+        return;
+    }
     LIST_FOREACH(it, &pool->queue)
     {
         due = MIN(due, LIST_ENTRY(it, struct op_call, link)->call.deadline.us);
     }
-    loop_timer_start(pool->store->loop, &pool->timer, (struct mono){due});
+    pool->timer_due.us = due;
+    loop_timer_start(pool->store->loop, &pool->timer, pool->timer_due);
 }
 
 static void pool_kick(struct pg_pool *pool)
@@ -123,7 +128,11 @@ static void pool_kick(struct pg_pool *pool)
         }
         struct op_call *op = LIST_ENTRY(list_pop_front(&pool->queue), struct op_call, link);
         pool->queue_len--;
+        bool commit = op->req->op == STORE_COMMIT;
         pg_conn_run(c, &op->call);
+        if (commit) {
+            fault_hit(pool->store->config.faults, FAULT_COMMIT_AFTER_SEND);
+        }
     }
     loop_timer_stop(&pool->timer);
 }
@@ -210,6 +219,7 @@ static void pool_start(struct store_pg *s, int kind, unsigned len, unsigned dept
             .batch = kind == POOL_COMMIT,
             .allow_unsafe = s->config.allow_unsafe,
             .schema = SCHEMA_VERSION,
+            .pool = s->config.pool,
         };
         pool->conns[i].changed = conn_changed;
         pool->conns[i].arg = pool;
@@ -280,6 +290,7 @@ static void meta_end(struct pg_call *call)
             finish(op, call->err == ERR_SCHEMA ? ERR_SCHEMA : ERR_UNAVAILABLE, &call->detail);
         }
     }
+    loop_timer_stop(&pool->timer); /* all of these are new */
     pool_kick(pool);
     maybe_closed(s);
 }
@@ -385,6 +396,7 @@ static void pools_start(struct store_pg *s)
     s->started = true;
     pool_start(s, POOL_COMMIT, c->commit_conns, c->commit_depth);
     pool_start(s, POOL_CONTROL, c->control_conns, 2);
+    pool_start(s, POOL_LEASE, 1, 1);
     pool_start(s, POOL_READ, c->read_conns, 2);
 }
 

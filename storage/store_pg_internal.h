@@ -6,7 +6,7 @@
 #include "storage/pg_conn.h"
 #include "storage/store_pg.h"
 
-enum { POOL_COMMIT, POOL_CONTROL, POOL_READ, POOL_COUNT };
+enum { POOL_COMMIT, POOL_CONTROL, POOL_LEASE, POOL_READ, POOL_COUNT };
 enum { POOL_CONNS_MAX = 8, SCHEMA_VERSION = 1 };
 
 struct pg_pool {
@@ -15,6 +15,7 @@ struct pg_pool {
     struct list queue; /* op_call.link, first come first served */
     unsigned queue_len;
     struct loop_timer timer; /* earliest deadline in the queue */
+    struct mono timer_due;
     struct store_pg *store;
 };
 

@@ -157,11 +157,13 @@ static struct lane_row *lane_rows(struct op_call *op, const PGresult *r, uint32_
         pg_row_uuid(r, i, 5, l->fence.claim.b);
         pg_row_uuid(r, i, 6, l->incarnation.b);
         l->node = pg_row_text(r, i, 7, op->req->arena);
-        l->closed_to = pg_row_i8(r, i, 8);
-        l->accept_from = pg_row_i8(r, i, 9);
-        l->open_to = pg_row_i8(r, i, 10);
-        l->lease_left_us = pg_row_i8(r, i, 11);
-        op->now = pg_row_time(r, i, 12);
+        l->address = pg_row_text(r, i, 8, op->req->arena);
+        l->closed_to = pg_row_i8(r, i, 9);
+        l->accept_from = pg_row_i8(r, i, 10);
+        l->open_to = pg_row_i8(r, i, 11);
+        l->lease_left_us = pg_row_i8(r, i, 12);
+        l->has_session = pg_row_bool(r, i, 13);
+        op->now = pg_row_time(r, i, 14);
     }
     return rows;
 }
@@ -258,21 +260,37 @@ static void claim_end(struct op_call *op)
 
 /* ---- windows ---- */
 
+static uint32_t move_max(uint32_t limit)
+{
+    return limit == 0 ? STORE_MOVE_MAX : MIN(limit, (uint32_t)STORE_MOVE_MAX);
+}
+
+static void send_shortly(struct pg_conn *conn)
+{
+    pg_conn_params(conn);
+    pg_conn_exec(conn, STMT_SHORTLY);
+}
+
 static void open_send(struct op_call *op, struct pg_conn *conn)
 {
     const struct store_window_open *q = REQ(op, store_window_open);
+    send_shortly(conn);
     struct pg_params *p = pg_conn_params(conn);
     put_refs(p, q->lanes, q->lanes_len);
     pg_i8(p, q->open_to);
+    pg_i8(p, move_max(q->limit));
     pg_conn_exec(conn, STMT_WINDOW_OPEN);
 }
 
 static bool open_result(struct op_call *op, unsigned step, const PGresult *r)
 {
-    (void)step;
     struct store_window_open *q = REQ(op, store_window_open);
+    if (step == 0) {
+        return true;
+    }
     q->opened_to = pg_row_i8(r, 0, 0);
     q->promoted = (uint64_t)pg_row_i8(r, 0, 1);
+    q->more = q->promoted >= move_max(q->limit);
     op->now = pg_row_time(r, 0, 2);
     return PQntuples(r) == 1;
 }
@@ -280,16 +298,25 @@ static bool open_result(struct op_call *op, unsigned step, const PGresult *r)
 static void close_send(struct op_call *op, struct pg_conn *conn)
 {
     const struct store_window_close *q = REQ(op, store_window_close);
+    if (!q->finish) {
+        send_shortly(conn);
+    }
     struct pg_params *p = pg_conn_params(conn);
     put_refs(p, q->lanes, q->lanes_len);
     pg_i8(p, q->accept_from);
     pg_bool(p, q->finish);
+    pg_i8(p, move_max(q->limit));
     pg_conn_exec(conn, STMT_WINDOW_CLOSE);
 }
 
 static bool close_result(struct op_call *op, unsigned step, const PGresult *r)
 {
-    REQ(op, store_window_close)->moved = (uint64_t)pg_row_i8(r, 0, 0);
+    struct store_window_close *q = REQ(op, store_window_close);
+    if (!q->finish && step == 0) {
+        return true;
+    }
+    q->moved = (uint64_t)pg_row_i8(r, 0, 0);
+    q->more = q->finish && q->moved > 0;
     return now_result(op, step, r);
 }
 
@@ -318,13 +345,24 @@ static bool empty_result(struct op_call *op, unsigned step, const PGresult *r)
 static void promote_send(struct op_call *op, struct pg_conn *conn)
 {
     const struct store_promote *q = REQ(op, store_promote);
-    put_refs(pg_conn_params(conn), q->lanes, q->lanes_len);
+    struct pg_params *p = pg_conn_params(conn);
+    put_refs(p, q->lanes, q->lanes_len);
+    pg_i8(p, q->to);
+    if (q->from.us != 0) {
+        pg_time(p, q->from);
+    } else {
+        pg_time_always(p);
+    }
+    pg_i8(p, move_max(q->limit));
     pg_conn_exec(conn, STMT_PROMOTE);
 }
 
 static bool promote_result(struct op_call *op, unsigned step, const PGresult *r)
 {
-    REQ(op, store_promote)->promoted = (uint64_t)pg_row_i8(r, 0, 0);
+    struct store_promote *q = REQ(op, store_promote);
+    q->promoted = (uint64_t)pg_row_i8(r, 0, 0);
+    q->reached = pg_row_time(r, 0, 2);
+    q->more = q->promoted >= move_max(q->limit);
     return now_result(op, step, r);
 }
 
@@ -667,6 +705,11 @@ static void lookup_send(struct op_call *op, struct pg_conn *conn)
         pg_text(p, q->keys[i].name);
     }
     pg_array_end(p);
+    pg_array_begin(p, PG_INT4);
+    for (uint32_t i = 0; i < q->keys_len; i++) {
+        pg_i4(p, op->store->config.shard);
+    }
+    pg_array_end(p);
     pg_conn_exec(conn, STMT_START_LOOKUP);
     send_now(op, conn);
 }
@@ -696,7 +739,7 @@ static void list_send(struct op_call *op, struct pg_conn *conn)
     const struct store_list *q = REQ(op, store_list);
     struct pg_params *p = pg_conn_params(conn);
     pg_i4(p, (int32_t)q->tenant);
-    pg_text_or_null(p, q->workflow);
+    pg_text_or_null(p, q->workflow.size > 0 ? q->workflow : STR_NONE);
     pg_i2(p, q->status);
     if (q->before.us != 0) {
         pg_time(p, q->before);
@@ -866,7 +909,7 @@ static bool tenant_result(struct op_call *op, unsigned step, const PGresult *r)
 /* ---- the table ---- */
 
 static const struct op_row rows[STORE_OP_COUNT] = {
-    [STORE_LEASE] = {"lease", POOL_CONTROL, true, NULL, lease_send, lease_result, NULL},
+    [STORE_LEASE] = {"lease", POOL_LEASE, true, NULL, lease_send, lease_result, NULL},
     [STORE_RELEASE] = {"release", POOL_CONTROL, true, NULL, release_send, now_result, NULL},
     [STORE_LANES] = {"lanes", POOL_CONTROL, false, NULL, lanes_send, lanes_result, NULL},
     [STORE_CLAIM] = {"claim", POOL_CONTROL, true, claim_check, claim_send, claim_result, claim_end},

@@ -83,6 +83,9 @@ uint32_t exec_event_count(const struct exec *x); /* events so far; numbers are 1
 size_t exec_size(const struct exec *x);          /* bytes held in memory, for the cache */
 size_t exec_state_size(const struct exec *x);    /* bytes of the state proper (STATE_SIZE_MAX) */
 size_t exec_delta_size(const struct exec *x);    /* bytes of rows since the last snapshot */
+/* A load would read more of rows than of state: a snapshot is worth its bytes. What snapshots cost in
+ * all stays in proportion to the rows, whatever the state consists of. */
+bool exec_snapshot_due(const struct exec *x);
 const struct exec_ident *exec_ident(const struct exec *x);
 struct def *exec_def(const struct exec *x);
 /* Compact JSON text; borrowed until the next change; STR_NONE when there is none. */
@@ -113,6 +116,11 @@ struct history_event {
 struct history_sink {
     void (*event)(struct history_sink *s, const struct history_event *e);
 };
+
+/* One JSON object with the members of the API's GetExecutionHistory: timestamp, type, id,
+ * previousEventId and the details under the name of their type ("stateEnteredEventDetails"; absent when
+ * there are none); and "scope" in a branch or iteration. */
+void history_write(struct buf *out, const struct history_event *e);
 
 /* Folds one stored row: seq must be exec_seq + 1. "sink" may be NULL (then no details are built).
  * ERR_MALFORMED leaves the execution unusable: free it. */

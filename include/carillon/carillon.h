@@ -40,10 +40,10 @@ enum carillon_code {
     CARILLON_DENIED = 30,
     CARILLON_UNAUTHENTICATED = 31,
     CARILLON_CONFLICT = 40,
-    CARILLON_EXISTS = 41,     /* start: the name is taken, with another input */
-    CARILLON_STALE = 42,      /* the attempt is closed; its outcome is not wanted any more */
-    CARILLON_STOPPED = 43,    /* the execution has ended */
-    CARILLON_LOST_WRITE = 44, /* lost in a failover of a cluster with "local" durability */
+    CARILLON_EXISTS = 41,       /* start: the name is taken, with another input */
+    CARILLON_STALE = 42,        /* the attempt is closed; its outcome is not wanted any more */
+    CARILLON_STOPPED = 43,      /* the execution has ended */
+    CARILLON_LOST_WRITE = 44,   /* lost in a failover of a cluster with "local" durability */
     CARILLON_PRECONDITION = 45, /* a condition of the request does not hold */
     CARILLON_RETRY = 60,
     CARILLON_STANDBY = 62, /* no node is active */
@@ -53,6 +53,7 @@ enum carillon_code {
     CARILLON_TIMEOUT = 71, /* no answer in time: it may or may not have happened */
     CARILLON_LIMIT = 80,   /* too much at once */
     CARILLON_FATAL = 90,
+    CARILLON_DAMAGED = 93, /* the execution cannot be read or continued as it is stored */
 };
 
 typedef struct carillon_error {
@@ -143,8 +144,9 @@ void carillon_execution_free(carillon_execution *execution);
 /* By id, or (execution NULL) by workflow and name. */
 int carillon_describe(carillon_client *client, const char *execution, const char *workflow,
                       const char *name, carillon_execution **out, carillon_error *error);
-/* Waits until the execution has ended: then as carillon_describe. CARILLON_TIMEOUT when it still runs
- * after "timeout_ms" (negative: no limit). */
+/* Waits until the execution has ended: then as carillon_describe; "out" NULL: that it has ended is
+ * enough, which saves a question. CARILLON_TIMEOUT when it still runs after "timeout_ms" (0: just looks;
+ * negative: no limit, however long the cluster is away). */
 int carillon_wait(carillon_client *client, const char *execution, int64_t timeout_ms,
                   carillon_execution **out, carillon_error *error);
 /* Ends it as ABORTED; when it returns CARILLON_OK no outcome of its attempts is accepted any more.

@@ -361,6 +361,8 @@ START_TEST(first_claim_sets_windows)
         ck_assert(uuid_eq(&l.fence.claim, &held[i].fence.claim));
         ck_assert(uuid_eq(&l.incarnation, &me));
         ck_assert(str_eqc(l.node, "node-1"));
+        ck_assert(str_eqc(l.address, "tcp://10.0.0.1:7700"));
+        ck_assert(l.has_session);
         ck_assert_int_eq(l.accept_from, window);
         ck_assert_int_eq(l.closed_to, window - 1);
         ck_assert_int_eq(l.open_to, window + SUITE_RING - 1);
@@ -425,6 +427,7 @@ END_TEST
 
 static void taken_from_me(bool takeover)
 {
+    ck_assert(str_eqc(lane_now(3).address, "tcp://10.0.0.1:7700"));
     ck_assert_int_eq(lease_of(&other, false, LEASE_US), ERR_OK);
     w->session(w, &other, true);
     struct store_claim q = claim_of(&other, all_lanes, 2, takeover);
@@ -453,7 +456,10 @@ END_TEST
 
 START_TEST(owner_without_session_is_taken)
 {
+    ck_assert(lane_now(1).has_session);
     w->session(w, &me, false);
+    ck_assert(!lane_now(1).has_session);
+    ck_assert_int_gt(lane_now(1).lease_left_us, 0);
     taken_from_me(false);
 }
 END_TEST
@@ -1503,15 +1509,22 @@ START_TEST(early_turn_is_refused)
 }
 END_TEST
 
+/* Until nothing is left to move. */
 static void close_to(const struct lane_ref *lanes, uint32_t len, int64_t from, bool finish,
                      uint64_t moved)
 {
-    struct store_window_close q = {.lanes = lanes,
-                                   .lanes_len = len,
-                                   .accept_from = from,
-                                   .finish = finish};
-    MUST(&q, STORE_WINDOW_CLOSE);
-    ck_assert_uint_eq(q.moved, moved);
+    uint64_t all = 0;
+    struct store_window_close q;
+    do {
+        q = (struct store_window_close){.lanes = lanes,
+                                        .lanes_len = len,
+                                        .accept_from = from,
+                                        .finish = finish};
+        MUST(&q, STORE_WINDOW_CLOSE);
+        ck_assert(q.more == (finish && q.moved > 0));
+        all += q.moved;
+    } while (q.more);
+    ck_assert_uint_eq(all, moved);
 }
 
 static bool empty(int64_t of)
@@ -1623,6 +1636,133 @@ START_TEST(windows_turn)
 }
 END_TEST
 
+enum { FAR_LEN = 7 };
+
+/* Long-term rows due in the window after the ring, one each in seven slots of all lanes, and one a
+ * window later. */
+static void arm_far(struct exec *e, struct timer_row *far)
+{
+    int64_t end = (window + SUITE_RING) * WINDOW_US;
+    for (int i = 0; i < FAR_LEN; i++) {
+        char name[8];
+        (void)snprintf(name, sizeof(name), "f%d", i);
+        begin(&e[i], name, (uint16_t)(i * 650));
+        far[i] = (struct timer_row){.due = {end + 10 - i}, .window = TIMER_LONG_TERM};
+        arm(&e[i], &far[i], 1);
+    }
+    struct timer_row later = {.due = {end + WINDOW_US}, .window = TIMER_LONG_TERM};
+    arm(&e[0], &later, 1);
+}
+
+/* Promotes ahead of the window that is not open yet, a few rows a call. */
+START_TEST(promotion_in_chunks)
+{
+    struct exec e[FAR_LEN];
+    struct timer_row far[FAR_LEN], *rows;
+    int64_t next = window + SUITE_RING;
+    arm_far(e, far);
+    struct store_promote p = {.lanes = held, .lanes_len = SUITE_LANES, .to = next, .limit = 3};
+    MUST(&p, STORE_PROMOTE);
+    ck_assert_uint_eq(p.promoted, 0); /* the table serves the oldest window still */
+    ck_assert(!p.more && p.reached.us == 0);
+    close_to(held, SUITE_LANES, window + 1, true, 0);
+    ck_assert(empty(window));
+    MUST(&p, STORE_PROMOTE);
+    ck_assert_uint_eq(p.promoted, 3); /* the earliest */
+    ck_assert(p.more);
+    ck_assert_int_eq(p.reached.us, far[4].due.us);
+    /* Nobody sees them before the window is open, which it is not while more is to come. */
+    ck_assert_uint_eq(timers_of(held, SUITE_LANES, &rows), 0);
+    struct store_window_open o = {.lanes = held,
+                                  .lanes_len = SUITE_LANES,
+                                  .open_to = next,
+                                  .limit = 2};
+    MUST(&o, STORE_WINDOW_OPEN);
+    ck_assert(o.more);
+    ck_assert_uint_eq(o.promoted, 2);
+    ck_assert_int_eq(o.opened_to, next - 1);
+    ck_assert_uint_eq(timers_of(held, SUITE_LANES, &rows), 0);
+    /* From where the sweep got to: what is due before is passed over. */
+    p.from.us = far[1].due.us;
+    p.limit = 9;
+    MUST(&p, STORE_PROMOTE);
+    ck_assert_uint_eq(p.promoted, 2);
+    ck_assert_int_eq(p.reached.us, far[0].due.us);
+    ck_assert(!p.more);
+    MUST(&o, STORE_WINDOW_OPEN);
+    ck_assert(!o.more);
+    ck_assert_uint_eq(o.promoted, 0);
+    ck_assert_int_eq(o.opened_to, next);
+    ck_assert_uint_eq(timers_of(held, SUITE_LANES, &rows), FAR_LEN);
+    for (int i = 0; i < FAR_LEN; i++) {
+        ck_assert_int_eq(rows[i].due.us, far[FAR_LEN - 1 - i].due.us);
+        ck_assert_int_eq(rows[i].window, next);
+    }
+}
+END_TEST
+
+/* One lane opens its window before the others: their rows there stay unseen. */
+START_TEST(promoted_ahead_is_unseen)
+{
+    struct exec e[FAR_LEN];
+    struct timer_row far[FAR_LEN], *rows;
+    int64_t next = window + SUITE_RING;
+    arm_far(e, far);
+    close_to(held, SUITE_LANES, window + 1, true, 0);
+    ck_assert(empty(window));
+    struct store_promote p = {.lanes = held, .lanes_len = SUITE_LANES, .to = next};
+    MUST(&p, STORE_PROMOTE);
+    ck_assert_uint_eq(p.promoted, FAR_LEN);
+    struct store_window_open o = {.lanes = &held[2], .lanes_len = 1, .open_to = next};
+    MUST(&o, STORE_WINDOW_OPEN);
+    ck_assert_uint_eq(timers_of(held, SUITE_LANES, &rows), 1);
+    ck_assert(exec_id_eq(&rows[0].exec, &e[4].id));
+    o.lanes = held;
+    o.lanes_len = SUITE_LANES;
+    MUST(&o, STORE_WINDOW_OPEN);
+    ck_assert_uint_eq(timers_of(held, SUITE_LANES, &rows), FAR_LEN);
+}
+END_TEST
+
+START_TEST(leftovers_in_chunks)
+{
+    enum { N = 5 };
+    struct exec e[N];
+    struct timer_row *rows;
+    for (int i = 0; i < N; i++) {
+        char name[8];
+        (void)snprintf(name, sizeof(name), "l%d", i);
+        begin(&e[i], name, (uint16_t)(i * 900));
+        struct timer_row left = {.due = {window * WINDOW_US + i}, .window = window + i % 2};
+        arm(&e[i], &left, 1);
+    }
+    close_to(held, SUITE_LANES, window + 2, false, 0);
+    struct store_window_close q = {.lanes = held,
+                                   .lanes_len = SUITE_LANES,
+                                   .accept_from = window + 2,
+                                   .finish = true,
+                                   .limit = 2};
+    static const uint64_t moved[] = {2, 2, 1, 0};
+    static const int in_place[] = {2, 4, 5, 5}; /* the older window comes first */
+    for (size_t i = 0; i < ARRAY_LEN(moved); i++) {
+        MUST(&q, STORE_WINDOW_CLOSE);
+        ck_assert_uint_eq(q.moved, moved[i]);
+        ck_assert(q.more == (moved[i] > 0));
+        ck_assert_int_eq(lane_now(1).closed_to, q.more ? window - 1 : window + 1);
+        ck_assert_uint_eq(timers_of(held, SUITE_LANES, &rows), N);
+        int n = 0;
+        for (int k = 0; k < N; k++) {
+            ck_assert_int_eq(rows[k].due.us, window * WINDOW_US + k);
+            n += rows[k].window == window + 2;
+        }
+        ck_assert_int_eq(n, in_place[i]);
+        ck_assert(i > 0 || (rows[0].window == window + 2 && rows[2].window == window + 2));
+    }
+    ck_assert(empty(window));
+    ck_assert(empty(window + 1));
+}
+END_TEST
+
 /* ---- reads, definitions, tenants ---- */
 
 START_TEST(list_newest_first)
@@ -1658,6 +1798,9 @@ START_TEST(list_newest_first)
     struct store_list third = {.tenant = TENANT, .workflow = STR("third"), .limit = 9};
     MUST(&third, STORE_LIST);
     ck_assert_uint_eq(third.rows_len, 3);
+    struct store_list any = {.tenant = TENANT, .workflow = STR(""), .limit = 9};
+    MUST(&any, STORE_LIST);
+    ck_assert_uint_eq(any.rows_len, 7); /* an empty name is none */
     struct store_list closed = {.tenant = TENANT, .status = 2, .limit = 9};
     MUST(&closed, STORE_LIST);
     ck_assert_uint_eq(closed.rows_len, 1);
@@ -1850,6 +1993,9 @@ Suite *store_suite(const char *name, struct store_world *(*make)(void))
     tcase_add_test(c, early_turn_is_refused);
     tcase_add_test(c, closing_moves_what_is_left);
     tcase_add_test(c, windows_turn);
+    tcase_add_test(c, promotion_in_chunks);
+    tcase_add_test(c, promoted_ahead_is_unseen);
+    tcase_add_test(c, leftovers_in_chunks);
     tcase_add_test(c, list_newest_first);
     suite_add_tcase(s, c);
     return s;

@@ -28,12 +28,13 @@ static void put_lanes(struct buf *b, const struct lane_row *v, uint32_t len)
         const struct lane_row *l = &v[i];
         buf_printf(b,
                    "\n  lane %u/%u %u-%u epoch %" PRIu64 " windows %" PRId64 " %" PRId64 " %" PRId64
-                   " lease %d",
+                   " lease %d session %d",
                    l->shard, l->lane, l->slot_lo, l->slot_hi, l->fence.epoch, l->closed_to,
-                   l->accept_from, l->open_to, l->lease_left_us > 0);
+                   l->accept_from, l->open_to, l->lease_left_us > 0, l->has_session);
         put_uuid(b, &l->fence.claim);
         put_uuid(b, &l->incarnation);
         put_str(b, l->node);
+        put_str(b, l->address);
     }
 }
 
@@ -165,17 +166,21 @@ void store_answer_write(struct buf *b, const struct store_req *r)
         put_lanes(b, OF(r, store_claim)->got, OF(r, store_claim)->got_len);
         break;
     case STORE_WINDOW_OPEN:
-        buf_printf(b, " opened to %" PRId64 " promoted %" PRIu64,
-                   OF(r, store_window_open)->opened_to, OF(r, store_window_open)->promoted);
+        buf_printf(b, " opened to %" PRId64 " promoted %" PRIu64 " more %d",
+                   OF(r, store_window_open)->opened_to, OF(r, store_window_open)->promoted,
+                   OF(r, store_window_open)->more);
         break;
     case STORE_WINDOW_CLOSE:
-        buf_printf(b, " moved %" PRIu64, OF(r, store_window_close)->moved);
+        buf_printf(b, " moved %" PRIu64 " more %d", OF(r, store_window_close)->moved,
+                   OF(r, store_window_close)->more);
         break;
     case STORE_WINDOW_EMPTY:
         buf_printf(b, " emptied %d", OF(r, store_window_empty)->emptied);
         break;
     case STORE_PROMOTE:
-        buf_printf(b, " promoted %" PRIu64, OF(r, store_promote)->promoted);
+        buf_printf(b, " promoted %" PRIu64 " reached %" PRId64 " more %d",
+                   OF(r, store_promote)->promoted, OF(r, store_promote)->reached.us,
+                   OF(r, store_promote)->more);
         break;
     case STORE_TIMERS:
         put_timers(b, OF(r, store_timers)->rows, OF(r, store_timers)->rows_len);

@@ -323,13 +323,16 @@ static void build_owner(struct model *m, struct call *c, uint64_t kind)
     if (e->timers_len > 0) {
         *row = e->timers[0];
     }
+    /* Chunks, mostly; sometimes all at once. */
+    uint32_t limit = (uint32_t)rng_below(&m->rng, 4);
     switch (kind) {
     case 0:
         c->u.window_open =
             (struct store_window_open){.req.op = STORE_WINDOW_OPEN,
                                        .lanes = lanes,
                                        .lanes_len = len,
-                                       .open_to = m->window + rng_between(&m->rng, 0, 7)};
+                                       .open_to = m->window + rng_between(&m->rng, 0, 7),
+                                       .limit = limit};
         break;
     case 1:
         c->u.window_close = (struct store_window_close){
@@ -337,6 +340,7 @@ static void build_owner(struct model *m, struct call *c, uint64_t kind)
             .lanes = lanes,
             .lanes_len = len,
             .finish = rng_chance(&m->rng, 0.5),
+            .limit = limit,
             .accept_from = m->window + rng_between(&m->rng, -1, rng_chance(&m->rng, 0.1) ? 6 : 2)};
         break;
     case 2:
@@ -346,8 +350,13 @@ static void build_owner(struct model *m, struct call *c, uint64_t kind)
                                         .window = m->window + rng_between(&m->rng, -4, 3)};
         break;
     case 3:
-        c->u.promote =
-            (struct store_promote){.req.op = STORE_PROMOTE, .lanes = lanes, .lanes_len = len};
+        c->u.promote = (struct store_promote){
+            .req.op = STORE_PROMOTE,
+            .lanes = lanes,
+            .lanes_len = len,
+            .to = rng_chance(&m->rng, 0.5) ? 0 : m->window + rng_between(&m->rng, 0, 7),
+            .from = {rng_chance(&m->rng, 0.7) ? 0 : hours(m, (double)rng_below(&m->rng, 9)).us},
+            .limit = limit};
         break;
     case 4:
         c->u.timers =

@@ -13,6 +13,7 @@ struct checkers;
 struct check_rules {
     uint32_t attempts_max; /* of one entry into a state (I22) */
     int64_t backoff_us;    /* before attempt 2; doubled for each later one; 0 = none */
+    bool parallel;         /* more than one attempt may be open */
 };
 
 struct checkers *checkers_new(void (*violated)(void *arg, int invariant, const char *text),
@@ -24,7 +25,12 @@ void checkers_rules(struct checkers *c, struct str workflow, const struct check_
 /* ---- the store: each batch and claim at its commit, failovers ---- */
 
 void check_commit(struct checkers *c, const struct store_commit *q, struct wall now);
+/* Deadlines are deleted because no execution waits for them. */
+void check_timers_drop(struct checkers *c, const struct store_timers_drop *q);
 void check_claim(struct checkers *c, const struct store_claim *q, struct wall now);
+/* The newest turn of an execution is of a writer that does not own its lane: the owner may hear of it late,
+ * and hand out attempts that it has closed (their outcomes are refused). */
+void check_foreign(struct checkers *c, const struct exec_id *id);
 /* Commits after "since" never happened. */
 void check_lost_tail(struct checkers *c, struct wall since);
 
@@ -77,8 +83,11 @@ struct check_row {
     uint32_t folded_events;
     uint64_t folded_seq, digest, digest_snapshot;
     unsigned open_tasks, open_timers; /* rows in the tables */
+    unsigned messages;                /* in its inbox */
 };
 void check_row(struct checkers *c, const struct check_row *row);
+/* Its history says that the task "parent" has started it. */
+void check_child(struct checkers *c, const struct exec_id *child, const struct task_token *parent);
 /* All rows were shown. "progress": everything must have ended. */
 void check_end(struct checkers *c, bool progress);
 /* Executions known to exist; of these, ended. */

@@ -348,7 +348,7 @@ static enum err sim_listen(struct transport *t, struct loop *loop, struct str ad
     if (listener_at(n, l->address) != NULL) {
         mem_free(l);
         world_inside(region);
-        return err_set(detail, ERR_UNAVAILABLE, "%.*s: address in use", STR_ARG(address));
+        return err_set(detail, ERR_UNAVAILABLE, "address in use");
     }
     l->base.ops = &sim_listener_ops;
     l->base.address = str_of(l->address);

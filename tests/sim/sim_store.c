@@ -13,6 +13,7 @@
 
 enum {
     DEADLINE_DEFAULT_US = 5 * US_PER_S,
+    LOCK_TIMEOUT_US = 1 * US_PER_S,
     ROLLBACK_KEPT_US = 3 * US_PER_S, /* commits older than this are safe from any failover */
     RING_TABLES_UNSET = 0,
 };
@@ -24,7 +25,7 @@ struct sim_op {
     struct host *host;
     struct list link;
     struct arena *own; /* a copy's memory: the caller is gone */
-    enum err fate;     /* decided beforehand: ERR_UNKNOWN, ERR_SERIALIZATION */
+    enum err fate;     /* decided beforehand: ERR_UNKNOWN, ERR_SERIALIZATION, ERR_LOCKED */
     bool happens;
     bool executed;
     struct store_commit copy;
@@ -264,21 +265,14 @@ static void commit_drop_all(struct store_req *r)
     }
 }
 
-/* The transaction itself: all of it or nothing. */
-static void op_execute(struct sim_op *op)
+/* The transaction itself: all of it or nothing. "out": whose memory the outputs are made in. */
+static void transact(struct sim_store *s, struct store_req *r, struct host *caller,
+                     struct host *out, struct arena *arena)
 {
-    struct sim_store *s = op->s;
-    struct store_req *r = op->req;
-    struct sim_exec x = {
-        .s = s,
-        .host = op->own == NULL ? op->host : NULL,
-        .arena = op->own == NULL ? r->arena : op->own,
-        .now = world_wall(s->world),
-    };
+    struct sim_exec x = {.s = s, .host = out, .arena = arena, .now = world_wall(s->world)};
     uint64_t mark = kv_mark(s->kv);
-    op->executed = true;
     r->detail = (struct err_detail){0};
-    r->err = of_old_timeline(s, r, op->host) ? ERR_FENCED : op_dispatch(&x, r);
+    r->err = of_old_timeline(s, r, caller) ? ERR_FENCED : op_dispatch(&x, r);
     r->store_now = r->err == ERR_OK ? x.now : (struct wall){0};
     if (r->err != ERR_OK) {
         kv_undo(s->kv, mark);
@@ -296,6 +290,22 @@ static void op_execute(struct sim_op *op)
     if (s->watch != NULL) {
         s->watch->committed(s->watch, r);
     }
+}
+
+static void op_execute(struct sim_op *op)
+{
+    struct host *out = op->own == NULL ? op->host : NULL;
+    op->executed = true;
+    transact(op->s, op->req, op->host, out, op->own == NULL ? op->req->arena : op->own);
+}
+
+void sim_store_now(struct sim_store *s, struct store_req *r)
+{
+    if (s->away_until > s->world->now_us) {
+        r->err = ERR_UNAVAILABLE;
+        return;
+    }
+    transact(s, r, NULL, NULL, r->arena);
 }
 
 static bool op_writes(enum store_op op)
@@ -473,6 +483,12 @@ static void op_plan(struct sim_op *op)
     struct store_req *r = op->req;
     struct world *w = s->world;
     int64_t latency = op_latency(s, r->op);
+    bool locked = false;
+    if (r->op == STORE_COMMIT) {
+        int64_t wait = MAX(s->locked_until - w->now_us, INT64_C(0));
+        locked = wait > LOCK_TIMEOUT_US || rng_chance(&s->rng, s->faults.locked);
+        latency += locked ? (int64_t)LOCK_TIMEOUT_US : wait;
+    }
     int64_t deadline = r->deadline_us > 0 ? r->deadline_us : DEADLINE_DEFAULT_US;
     int64_t until = w->now_us + MIN(latency, deadline);
     op->happens = true;
@@ -487,6 +503,9 @@ static void op_plan(struct sim_op *op)
         until = w->now_us + (rng_chance(&s->rng, 0.5) ? latency + 1000 : deadline);
     } else if (op_writes(r->op) && rng_chance(&s->rng, s->faults.serialization)) {
         op->fate = ERR_SERIALIZATION;
+        op->happens = false;
+    } else if (locked) {
+        op->fate = ERR_LOCKED;
         op->happens = false;
     }
     if (op->happens) {
@@ -565,6 +584,11 @@ void sim_store_away(struct sim_store *s, int64_t us)
     }
 }
 
+void sim_store_lock(struct sim_store *s, int64_t us)
+{
+    s->locked_until = MAX(s->locked_until, s->world->now_us + us);
+}
+
 void sim_store_cut(struct sim_store *s, struct host *h)
 {
     world_note(s->world, "store cut", h->index, 0);
@@ -575,6 +599,22 @@ void sim_store_cut(struct sim_store *s, struct host *h)
             op_break(op);
         }
     }
+}
+
+void sim_store_damage(struct sim_store *s, const struct exec_id *exec, enum sim_damage damage)
+{
+    struct sim_key k;
+    key_begin(&k, TABLE_EXEC);
+    key_bytes(&k, exec->b, sizeof(exec->b));
+    struct kv_node *n = kv_get(s->kv, key_str(&k));
+    struct exec_rec rec = {0};
+    if (n != NULL) {
+        memcpy(&rec, kv_value(n).p, sizeof(rec));
+    }
+    world_note(s->world, "damage", damage, rec.seq);
+    s->damage = damage;
+    s->damaged = *exec;
+    s->damaged_revision = damage == SIM_DEFINITION_GONE ? rec.revision : 0;
 }
 
 void sim_store_failover(struct sim_store *s, int64_t tail_us)
@@ -652,6 +692,7 @@ struct sim_store *sim_store_new(struct world *w, uint16_t shard, uint16_t lanes)
     rng_fork(&w->rng, &s->rng);
     s->kv = kv_new();
     s->latency_us = 800;
+    s->move_max = STORE_MOVE_MAX;
     s->system_id = rng_u64(&s->rng) >> 1;
     s->timeline = 1;
     s->lsn = 1 << 20;

@@ -61,7 +61,7 @@ struct lane_rec {
 };
 struct lease_rec {
     int64_t until;
-    uint32_t node_size, address_size, evicted, unused;
+    uint32_t node_size, address_size, evicted, timeline;
 };
 struct task_rec {
     uint64_t nonce;
@@ -118,6 +118,12 @@ void sim_lane_put(struct sim_store *s, uint16_t lane, const struct lane_rec *rec
 /* Writes a row: fixed part, then up to three texts. */
 void sim_row_put(struct sim_store *s, const struct sim_key *k, const void *fixed, size_t size,
                  struct str t1, struct str t2, struct str t3);
+
+static inline bool sim_damaged(const struct sim_store *s, const struct exec_id *exec,
+                               enum sim_damage damage)
+{
+    return s->damage == damage && exec_id_eq(&s->damaged, exec);
+}
 
 /* ---- operations (sim_store_own.c, sim_store_turn.c, sim_store_read.c) ---- */
 

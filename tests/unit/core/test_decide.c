@@ -347,6 +347,41 @@ START_TEST(test_large_state)
 }
 END_TEST
 
+/* What a state has left behind does not count, though the turn may still hold it: 200 KiB that each of
+ * twenty states copies. */
+START_TEST(test_large_passing)
+{
+    struct cx c;
+    struct buf def, in;
+
+    buf_init(&def, 0);
+    buf_init(&in, 0);
+    buf_puts(&def, "{\"StartAt\":\"S0\",\"States\":{");
+    for (int i = 0; i < 20; i++) {
+        buf_printf(&def,
+                   "\"S%d\":{\"Type\":\"Pass\",\"Result\":%d,\"ResultPath\":\"$.n\","
+                   "\"Next\":\"S%d\"},",
+                   i, i, i + 1);
+    }
+    buf_puts(&def, "\"S20\":{\"Type\":\"Succeed\"}}}");
+    buf_putc(&def, 0);
+    buf_puts(&in, "{\"a\":\"");
+    for (int i = 0; i < 200 * 1024; i++) {
+        buf_putc(&in, 'x');
+    }
+    buf_puts(&in, "\"}");
+    buf_putc(&in, 0);
+    cx_init(&c, def.p, 1);
+    cx_start(&c, in.p);
+    ck_assert_msg(exec_status(c.x) == EXEC_SUCCEEDED, "%.*s", STR_ARG(exec_cause(c.x)));
+    ck_assert_uint_le(exec_state_size(c.x), 2 * PAYLOAD_SIZE_MAX); /* input and output */
+    cx_check_fold(&c);
+    buf_fini(&def);
+    buf_fini(&in);
+    cx_fini(&c);
+}
+END_TEST
+
 /* Data that a loop wraps again and again ends the execution, not the node. */
 START_TEST(test_deep)
 {
@@ -484,7 +519,7 @@ END_TEST
 
 struct names {
     struct history_sink sink;
-    struct buf b;
+    struct buf b, api;
     uint32_t n;
 };
 
@@ -497,6 +532,8 @@ static void on_event(struct history_sink *s, const struct history_event *e)
     buf_printf(&n->b, "%u<-%u %s %.*s ", e->id, e->previous_id, e->type, STR_ARG(e->scope));
     json_write(&n->b, e->details);
     buf_putc(&n->b, '\n');
+    history_write(&n->api, e);
+    buf_putc(&n->api, '\n');
 }
 
 START_TEST(test_history)
@@ -518,6 +555,15 @@ START_TEST(test_history)
         "11<-10 MapStateSucceeded  {}\n"
         "12<-11 MapStateExited  {\"name\":\"M\",\"output\":\"[8]\"}\n"
         "13<-12 ExecutionSucceeded  {\"output\":\"[8]\"}\n";
+    static const char *const api[] = {
+        ",\"type\":\"ExecutionStarted\",\"id\":1,\"previousEventId\":0,"
+        "\"executionStartedEventDetails\":{\"input\":\"[7]\"}}\n",
+        ",\"type\":\"TaskStateEntered\",\"id\":5,\"previousEventId\":4,\"scope\":\"M[0]\","
+        "\"stateEnteredEventDetails\":{\"name\":\"A\",\"input\":\"7\"}}\n",
+        "\"stateExitedEventDetails\":{\"name\":\"M\",\"output\":\"[8]\"}}\n",
+        ",\"type\":\"MapStateSucceeded\",\"id\":11,\"previousEventId\":10}\n",
+        "\"taskScheduledEventDetails\":{\"resourceType\":\"queue\",",
+    };
     struct names n = {.sink = {on_event}};
     struct cx c;
     struct exec *y;
@@ -532,12 +578,18 @@ START_TEST(test_history)
     cx_start(&c, "[7]");
     ck_assert_int_eq(cx_succeed(&c, cx_task(&c, 0).token, "8"), FACT_ACCEPTED);
     buf_init(&n.b, 0);
+    buf_init(&n.api, 0);
     y = exec_new(&c.ident, c.def);
     for (uint32_t i = 0; i < c.rows_len; i++) {
         ck_assert(exec_apply_row(y, i + 1, c.at[i], c.rows[i], &n.sink, NULL) == ERR_OK);
     }
     buf_putc(&n.b, 0);
     ck_assert_str_eq(n.b.p, want);
+    buf_putc(&n.api, 0);
+    for (size_t i = 0; i < ARRAY_LEN(api); i++) {
+        ck_assert_msg(strstr(n.api.p, api[i]) != NULL, "no %s in %s", api[i], n.api.p);
+    }
+    buf_fini(&n.api);
     ck_assert_uint_eq(exec_event_count(y), n.n);
     buf_fini(&n.b);
     exec_free(y);
@@ -597,6 +649,7 @@ int main(void)
     tcase_add_test(t, test_yield);
     tcase_add_test(t, test_large);
     tcase_add_test(t, test_large_state);
+    tcase_add_test(t, test_large_passing);
     tcase_add_loop_test(t, test_deep, 0, 3);
     tcase_add_test(t, test_deep_list);
     tcase_add_test(t, test_huge_expression);

@@ -3,6 +3,7 @@
 
 #include "tests/unit/engine/engine_fixture.h"
 
+#include "base/limits.h"
 #include "base/mem.h"
 
 /* ---- the peer: a client and worker over the transport port ---- */
@@ -18,11 +19,27 @@ static void peer_on_task(struct fixture *f, const struct msg_task *t)
         (void)snprintf(f->held_input[f->held_len], sizeof(f->held_input[0]), "%.*s",
                        STR_ARG(t->input));
         f->held[f->held_len++] = *t;
-        return;
     }
-    char input[512];
-    (void)snprintf(input, sizeof(input), "%.*s", STR_ARG(t->input));
-    peer_complete(f, &t->token, input, NULL);
+}
+
+/* Answers tasks with their inputs, in one message. */
+static void peer_echo(struct fixture *f, const struct msg_task *tasks, uint32_t len)
+{
+    static struct msg_completion done[POLL_COMPLETIONS_MAX];
+    struct msg m = {.type = MSG_POLL};
+    struct str q = str_of(f->peer->queue);
+
+    for (uint32_t i = 0; i < len; i++) {
+        done[i] = (struct msg_completion){.token = tasks[i].token,
+                                          .status = MSG_COMPLETION_SUCCESS,
+                                          .output = tasks[i].input};
+    }
+    m.u.poll.queues = &q;
+    m.u.poll.queues_len = 1;
+    m.u.poll.capacity = 1;
+    m.u.poll.completions = done;
+    m.u.poll.completions_len = len;
+    peer_send(f, &m);
 }
 
 static void peer_on_poll_ok(struct fixture *f, const struct msg_poll_ok *m)
@@ -30,9 +47,13 @@ static void peer_on_poll_ok(struct fixture *f, const struct msg_poll_ok *m)
     for (uint32_t i = 0; i < m->acks_len; i++) {
         f->acked += m->acks[i] == ERR_OK;
         f->stale += m->acks[i] == ERR_STALE;
+        f->again += err_class((enum err)m->acks[i]) == ERRC_RETRY;
     }
     for (uint32_t i = 0; i < m->tasks_len; i++) {
         peer_on_task(f, &m->tasks[i]);
+    }
+    if (m->tasks_len > 0 && !f->hold) {
+        peer_echo(f, m->tasks, m->tasks_len);
     }
     if (m->acks_len == 0 && !f->hold) {
         peer_poll(f, f->peer->queue, f->peer->capacity, 1000);
@@ -69,6 +90,16 @@ static void peer_on_msg(struct fixture *f, const struct msg *m)
         break;
     case MSG_DEF_DELETE_OK:
         f->deleted++;
+        break;
+    case MSG_LIST_OK:
+        f->lists++;
+        f->listed = m->u.list_ok.rows_len;
+        break;
+    case MSG_DESCRIBE_OK:
+        f->described++;
+        f->has_output = m->u.describe_ok.output.p != NULL;
+        f->has_error = m->u.describe_ok.error.p != NULL;
+        f->has_cause = m->u.describe_ok.cause.p != NULL;
         break;
     case MSG_HISTORY_OK:
         peer_on_history(f, &m->u.history_ok);
@@ -397,6 +428,7 @@ static void node_boot(struct host *h)
                                .clock = &h->clock.base,
                                .transport = &f->net->base,
                                .store = &f->store->base,
+                               .coord = coord_db_new(), /* goes with the host */
                                .faults = &f->faults,
                                .seed = f->world->seed + h->lives};
     f->node = node_start(&f->config, &ports, &f->events);
@@ -416,6 +448,11 @@ void fixture_stop_node(struct host *h)
 
 void fixture_setup(struct fixture *f, uint64_t seed)
 {
+    fixture_setup_with(f, seed, 0);
+}
+
+void fixture_setup_with(struct fixture *f, uint64_t seed, uint32_t requests_max)
+{
     memset(f, 0, sizeof(*f));
     f->world = world_new(seed, false, false);
     f->net = sim_net_new(f->world);
@@ -425,6 +462,7 @@ void fixture_setup(struct fixture *f, uint64_t seed)
     f->config.listen = STR("tcp://node:7070");
     f->config.window_us = 20 * US_PER_S;
     f->config.promote_us = 5 * US_PER_S;
+    f->config.requests_max = requests_max != 0 ? requests_max : f->config.requests_max;
     f->config.turn_loops = seed % 3 == 0 ? 0 : (uint32_t)(seed % 3);
     f->events =
         (struct node_events){.started = on_started, .state = on_state, .stopped = on_stopped};
@@ -477,6 +515,7 @@ static void second_boot(struct host *h)
                                .clock = &h->clock.base,
                                .transport = &n->f->net->base,
                                .store = &n->f->store->base,
+                               .coord = coord_db_new(),
                                .seed = n->f->world->seed + 1000 + h->lives};
     n->node = node_start(&n->config, &ports, &n->events);
 }

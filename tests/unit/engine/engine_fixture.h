@@ -49,8 +49,12 @@ struct fixture {
     uint32_t beats, beat_code; /* answers to heartbeats; the first code of the last one */
     char execution[64][EXEC_ID_TEXT + 1];
     struct wall task_at[256]; /* true time at which each task came */
-    char output[512];
+    char output[2048];
     uint32_t deleted, pages;                              /* answers to DEF_DELETE, HISTORY */
+    uint32_t again;                                       /* outcomes to be sent again */
+    uint32_t lists, listed;                               /* answers to LIST, rows of the last */
+    uint32_t described;                                   /* answers to DESCRIBE */
+    bool has_output, has_error, has_cause;                /* of the last */
     uint32_t page_len, page_last, page_ids[MSG_ROWS_MAX]; /* the page that came last */
     /* Do not complete tasks. What is held is named in heartbeats, but for what has a heartbeat of its
      * own, unless "silent". */
@@ -61,6 +65,8 @@ struct fixture {
 };
 
 void fixture_setup(struct fixture *f, uint64_t seed);
+/* Requests that may be inside the node; 0: the usual number. */
+void fixture_setup_with(struct fixture *f, uint64_t seed, uint32_t requests_max);
 void fixture_teardown(struct fixture *f);
 /* Sends one message; the answer is counted in the fixture when it arrives. */
 void peer_send(struct fixture *f, struct msg *m);

@@ -52,6 +52,31 @@ START_TEST(same_name_same_execution)
 }
 END_TEST
 
+/* threadPools.workflow.queueCapacity: so many requests may be inside; one more is answered LIMIT, at
+ * once and without effect, and there is room again when those are answered. */
+START_TEST(the_door_has_a_bound)
+{
+    enum { ROOM = 4, ALL = 10 };
+    struct fixture f;
+    char name[16];
+    fixture_setup_with(&f, (uint64_t)_i, ROOM);
+    peer_define(&f, "chain", chain);
+    f.store->latency_us = 2 * US_PER_S;
+    for (int i = 0; i < ALL; i++) {
+        (void)snprintf(name, sizeof(name), "n%d", i);
+        peer_start(&f, "chain", name, "{}");
+    }
+    RUN_UNTIL(&f, f.errors == ALL - ROOM, US_PER_S);
+    ck_assert_uint_eq(f.last_error, ERR_LIMIT);
+    ck_assert_uint_eq(f.started, 0);
+    RUN_UNTIL(&f, f.started == ROOM, 60 * US_PER_S);
+    peer_start(&f, "chain", "n9", "{}");
+    RUN_UNTIL(&f, f.started == ROOM + 1, 60 * US_PER_S);
+    ck_assert_uint_eq(f.errors, ALL - ROOM);
+    fixture_teardown(&f);
+}
+END_TEST
+
 /* Deadlines near, in later windows and beyond the ring fire once and never early. */
 START_TEST(waits_fire_once_and_never_early)
 {
@@ -232,6 +257,41 @@ START_TEST(lost_answers_and_failed_transactions)
 }
 END_TEST
 
+static uint64_t commits_seen;
+static void on_committed(struct sim_store_watch *w, const struct store_req *r)
+{
+    (void)w;
+    commits_seen += r->op == STORE_COMMIT;
+}
+
+/* The fences are held for longer than a commit waits for them: nothing is wrong with its turns, and it
+ * stays as large as it is. */
+START_TEST(locked_batch_stays_whole)
+{
+    enum { MANY = 60 };
+    struct sim_store_watch watch = {.committed = on_committed};
+    struct fixture f;
+    fixture_setup(&f, (uint64_t)_i);
+    peer_define(&f, "chain", chain);
+    f.hold = true;
+    peer_poll(&f, "work", MANY, 60000);
+    peer_start(&f, "chain", "first", "{}");
+    RUN_UNTIL(&f, f.held_len == 1, 10 * US_PER_S);
+    sim_store_lock(f.store, 12 * (int64_t)US_PER_S);
+    f.store->watch = &watch;
+    commits_seen = 0;
+    for (int i = 0; i < MANY; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "x%d", i);
+        peer_start(&f, "chain", name, "{\"n\":1}");
+    }
+    RUN_UNTIL(&f, f.started == 1 + MANY, 30 * US_PER_S);
+    f.store->watch = NULL;
+    ck_assert_uint_le(commits_seen, 6);
+    fixture_teardown(&f);
+}
+END_TEST
+
 /* Deadlines whose turns are refused again and again fire all the same. */
 START_TEST(deadlines_outlive_refusals)
 {
@@ -279,6 +339,49 @@ START_TEST(many_stale_outcomes)
     RUN_UNTIL(&f, f.stale == MANY, 10 * US_PER_S);
     peer_complete(&f, &f.held[0].token, "{}", NULL);
     RUN_UNTIL(&f, f.acked == 1, 10 * US_PER_S);
+    fixture_teardown(&f);
+}
+END_TEST
+
+static void list_workflow(struct fixture *f, struct str workflow, uint32_t rows)
+{
+    struct msg m = {.type = MSG_LIST};
+    m.u.list.workflow = workflow;
+    uint32_t before = f->lists;
+    peer_send(f, &m);
+    RUN_UNTIL(f, f->lists == before + 1, 10 * US_PER_S);
+    ck_assert_uint_eq(f->listed, rows);
+}
+
+static void describe_one(struct fixture *f)
+{
+    struct msg m = {.type = MSG_DESCRIBE};
+    m.u.describe.execution = str_of(f->execution[0]);
+    uint32_t before = f->described;
+    peer_send(f, &m);
+    RUN_UNTIL(f, f->described == before + 1, 10 * US_PER_S);
+}
+
+/* What there is none of is absent, never an empty text; an empty filter is none. */
+START_TEST(none_is_not_empty)
+{
+    struct fixture f;
+    fixture_setup(&f, (uint64_t)_i);
+    f.hold = true;
+    peer_define(&f, "chain", chain);
+    peer_start(&f, "chain", "one", "{}");
+    RUN_UNTIL(&f, f.started == 1, 10 * US_PER_S);
+    describe_one(&f);
+    ck_assert(!f.has_output && !f.has_error && !f.has_cause);
+    list_workflow(&f, STR_NONE, 1);
+    list_workflow(&f, STR(""), 1);
+    list_workflow(&f, STR("other"), 0);
+    peer_poll(&f, "work", 1, 5000);
+    RUN_UNTIL(&f, f.held_len == 1, 10 * US_PER_S);
+    peer_complete(&f, &f.held[0].token, NULL, "Broken");
+    RUN_UNTIL(&f, f.acked == 1, 10 * US_PER_S);
+    describe_one(&f);
+    ck_assert(!f.has_output && f.has_error && !f.has_cause);
     fixture_teardown(&f);
 }
 END_TEST
@@ -478,6 +581,70 @@ START_TEST(one_hello_per_connection)
 }
 END_TEST
 
+/* ---- an address that is taken ---- */
+
+struct refused {
+    struct node_events events;
+    struct node_config config;
+    struct fixture *f;
+    struct coord *coord;
+    struct node *node;
+    bool told;
+    enum err err;
+    char text[256];
+};
+
+static void refused_started(struct node_events *ev, enum err e, struct str address,
+                            struct str detail)
+{
+    struct refused *r = CONTAINER_OF(ev, struct refused, events);
+    ck_assert_uint_eq(address.size, 0);
+    r->told = true;
+    r->err = e;
+    (void)snprintf(r->text, sizeof(r->text), "%.*s", STR_ARG(detail));
+}
+
+static void refused_boot(struct host *h)
+{
+    struct refused *r = h->user;
+    r->coord = coord_db_new();
+    struct node_ports ports = {.loops = &h->factory,
+                               .clock = &h->clock.base,
+                               .transport = &r->f->net->base,
+                               .store = &r->f->store->base,
+                               .coord = r->coord,
+                               .seed = 1};
+    r->node = node_start(&r->config, &ports, &r->events);
+}
+
+static void refused_free(struct host *h)
+{
+    struct refused *r = h->user;
+    node_free(r->node);
+    coord_db_free(r->coord);
+}
+
+/* A node that cannot listen says why, and can be freed: nothing of it is left. */
+START_TEST(a_taken_address_is_told)
+{
+    struct fixture f;
+    fixture_setup(&f, (uint64_t)_i);
+    struct refused r = {.f = &f, .config = f.config};
+    r.events = (struct node_events){.started = refused_started};
+    struct host *h = host_new(f.world, "late");
+    h->boot = refused_boot;
+    h->user = &r;
+    host_boot(h);
+    RUN_UNTIL(&f, r.told, 10 * US_PER_S);
+    ck_assert_int_eq(r.err, ERR_UNAVAILABLE);
+    ck_assert_str_eq(r.text, "address in use");
+    host_run(h, refused_free);
+    ck_assert_uint_eq(h->region.blocks, 0);
+    ck_assert(list_empty(&h->loops));
+    fixture_teardown(&f);
+}
+END_TEST
+
 START_TEST(stops_clean)
 {
     struct fixture f;
@@ -500,6 +667,7 @@ int main(void)
     tcase_set_timeout(c, 60);
     tcase_add_loop_test(c, chain_of_tasks_ends_with_its_data, 0, 6);
     tcase_add_loop_test(c, same_name_same_execution, 0, 6);
+    tcase_add_loop_test(c, the_door_has_a_bound, 0, 6);
     tcase_add_loop_test(c, waits_fire_once_and_never_early, 0, 6);
     tcase_add_loop_test(c, double_and_stale_outcomes, 0, 6);
     tcase_add_loop_test(c, crash_with_a_held_task, 0, 6);
@@ -508,14 +676,17 @@ int main(void)
     tcase_add_loop_test(c, drained_owner_hands_over_at_once, 0, 6);
     tcase_add_loop_test(c, store_away_and_back, 0, 6);
     tcase_add_loop_test(c, lost_answers_and_failed_transactions, 0, 12);
+    tcase_add_loop_test(c, locked_batch_stays_whole, 0, 6);
     tcase_add_loop_test(c, deadlines_outlive_refusals, 0, 6);
     tcase_add_loop_test(c, many_stale_outcomes, 0, 3);
+    tcase_add_loop_test(c, none_is_not_empty, 0, 3);
     tcase_add_loop_test(c, deleted_workflow_starts_nothing, 0, 3);
     tcase_add_loop_test(c, tasks_larger_than_an_answer, 0, 2);
     tcase_add_loop_test(c, history_in_pages, 0, 3);
     tcase_add_loop_test(c, long_run_goes_on_after_a_crash, 0, 20);
     tcase_add_loop_test(c, long_time_away, 0, 3);
     tcase_add_loop_test(c, one_hello_per_connection, 0, 3);
+    tcase_add_loop_test(c, a_taken_address_is_told, 0, 3);
     tcase_add_loop_test(c, stops_clean, 0, 6);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);

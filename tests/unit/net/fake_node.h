@@ -64,7 +64,8 @@ struct fake_cluster {
     /* Every n-th frame is carried out and its answer lost with the connection; 0: none. */
     unsigned lose_every;
     unsigned busy; /* so many next starts are answered with LIMIT */
-    _Atomic unsigned frames, lost, polls, starts, accepted, stale, beats, hellos, created, requeued;
+    _Atomic unsigned frames, lost, polls, describes, starts, accepted, stale, beats, hellos,
+        created, requeued;
     _Atomic unsigned named; /* tokens in heartbeats */
     _Atomic unsigned running;
 };
@@ -443,6 +444,7 @@ static inline bool fake_handle(struct fake_node *n, struct net_request *r, struc
         fake_start(c, &in->u.start, out);
         break;
     case MSG_DESCRIBE:
+        c->describes++;
         x = in->u.describe.execution.size > 0
                 ? fake_find(c, in->u.describe.execution)
                 : fake_by_name(c, in->u.describe.workflow, in->u.describe.name);
@@ -475,11 +477,11 @@ static inline bool fake_handle(struct fake_node *n, struct net_request *r, struc
         x = fake_find(c, in->u.watch.execution);
         if (x == NULL) {
             *out = fake_error(ERR_NO_EXECUTION, "no such execution");
-        } else if (x->status == 1) {
+        } else if (x->status == 1 && in->u.watch.wait_ms > 0) {
             return false;
         } else {
             out->type = MSG_WATCH_OK;
-            out->u.watch_ok = (struct msg_watch_ok){.ended = true, .status = x->status};
+            out->u.watch_ok = (struct msg_watch_ok){.ended = x->status != 1, .status = x->status};
         }
         break;
     case MSG_POLL: {

@@ -101,6 +101,7 @@ START_TEST(arguments)
     c = client_to("tcp://127.0.0.1:9", 1000);
     carillon_execution *x = NULL;
     ck_assert_int_eq(carillon_describe(c, "no-id", NULL, NULL, &x, &e), CARILLON_INVALID);
+    ck_assert_ptr_nonnull(strstr(e.text, "no-id"));
     ck_assert_int_eq(carillon_describe(c, NULL, "w", NULL, &x, &e), CARILLON_INVALID);
     ck_assert_int_eq(carillon_start(c, NULL, NULL, NULL, NULL, &e), CARILLON_INVALID);
     ck_assert_int_eq(carillon_token_succeed(c, "abc", "{}", &e), CARILLON_INVALID);
@@ -124,6 +125,7 @@ START_TEST(nobody_there)
     ck_assert_int_eq(carillon_client_wait_ready(c, 50, &e), CARILLON_UNAVAILABLE);
     ck_assert_int_eq(carillon_start(c, "w", "n", NULL, NULL, &e), CARILLON_UNAVAILABLE);
     ck_assert_int_eq(e.code, CARILLON_UNAVAILABLE);
+    ck_assert_str_eq(e.text, "tcp://127.0.0.1:9: cannot be reached");
     carillon_client_free(c);
 }
 END_TEST
@@ -151,7 +153,7 @@ START_TEST(all_calls)
     struct job job = {0};
     carillon_worker *w = worker_on(c, echo, &job, 4, 2);
     carillon_execution *x = NULL;
-    must(carillon_wait(c, s.execution, 10000, &x, &e), &e);
+    must(carillon_wait(c, s.execution, INT64_MAX, &x, &e), &e);
     ck_assert_int_eq(x->status, CARILLON_SUCCEEDED);
     ck_assert_str_eq(x->output, "{\"a\":1}");
     ck_assert_str_eq(x->workflow, "steps-2");
@@ -167,12 +169,18 @@ START_TEST(all_calls)
     must(carillon_start(c, "steps-1", NULL, NULL, &s, &e), &e);
     ck_assert_uint_eq(strlen(s.name), 36);
     ck_assert_int_eq(carillon_wait(c, s.execution, 50, &x, &e), CARILLON_TIMEOUT);
+    ck_assert_int_eq(carillon_wait(c, s.execution, 0, &x, &e), CARILLON_TIMEOUT);
+    ck_assert_ptr_nonnull(strstr(e.text, "has not ended within 0 ms"));
     int64_t stopped = 0;
     must(carillon_stop(c, s.execution, "Test.Stop", "enough", &stopped, &e), &e);
     ck_assert_int_ne(stopped, 0);
     must(carillon_wait(c, s.execution, -1, &x, &e), &e);
     ck_assert_int_eq(x->status, CARILLON_ABORTED);
     carillon_execution_free(x);
+    unsigned asked = f->describes;
+    must(carillon_wait(c, s.execution, -1, NULL, &e), &e);
+    must(carillon_wait(c, s.execution, 0, NULL, &e), &e);
+    ck_assert_uint_eq(f->describes, asked);
 
     carillon_list *l = NULL;
     must(carillon_list_executions(c, NULL, 0, 1, NULL, &l, &e), &e);
@@ -462,6 +470,12 @@ START_TEST(busy_node)
     must(carillon_start(c, "steps-1", "n", NULL, NULL, &e), &e);
     ck_assert_uint_eq(f->starts, 6);
     ck_assert_uint_eq(f->created, 1);
+    carillon_client_free(c);
+    /* Refused to the end: nothing happened, and that is what the caller hears. */
+    f->busy = UINT_MAX;
+    c = client_to(f->nodes[0].address, 300);
+    ck_assert_int_eq(carillon_start(c, "steps-1", "m", NULL, NULL, &e), CARILLON_LIMIT);
+    ck_assert_uint_gt(f->starts, 7);
     carillon_client_free(c);
     fake_free(f);
 }
