@@ -60,7 +60,7 @@ function(carillon_test_properties name kind)
     if(kind STREQUAL "unit" OR kind STREQUAL "fuzz")
         set(timeout 120)
     else()
-        set(timeout 600)
+        set(timeout 900)
     endif()
     set_tests_properties(${name} PROPERTIES LABELS ${kind} TIMEOUT ${timeout} SKIP_RETURN_CODE 77
         ENVIRONMENT "CARILLON_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY};CARILLON_BUILD=${CMAKE_BINARY_DIR};CARILLON_SOURCE=${CMAKE_SOURCE_DIR}")

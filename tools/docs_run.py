@@ -20,7 +20,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PAGES = ["README.md", "docs/tutorial.md", "docs/workflow-test.md"]
-SECONDS = 240
+SECONDS = 400
 
 
 def blocks(text):

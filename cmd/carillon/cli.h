@@ -31,6 +31,7 @@ struct cli {
     bool wait, once, private_db, fast, json, quiet;
     const char *args[ARGS_MAX]; /* what is no option, the command's words excluded */
     int args_len;
+    bool any_state;          /* set before the first use: a node that stands by will do */
     carillon_client *client; /* made on first use: cli_client() */
 };
 

@@ -16,7 +16,8 @@ carillon_client *cli_client(struct cli *c)
     carillon_options o = {.addresses = c->address,
                           .name = "carillon-cli",
                           .tenant = c->tenant,
-                          .timeout_ms = MAX(c->timeout_ms, (int64_t)CLI_CALL_MS)};
+                          .timeout_ms = MAX(c->timeout_ms, (int64_t)CLI_CALL_MS),
+                          .any_state = c->any_state};
     carillon_error e;
     if (c->client == NULL && carillon_client_new(&o, &c->client, &e) != CARILLON_OK) {
         (void)cli_failed("--address", &e);
@@ -451,6 +452,7 @@ int cmd_status(struct cli *c)
 {
     char *json = NULL;
     carillon_error e;
+    c->any_state = true;
     if (cli_client(c) == NULL) {
         return EXIT_USAGE;
     }
