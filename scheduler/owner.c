@@ -284,6 +284,7 @@ static void lease_done(struct store_req *r)
         fenced(o);
         return;
     }
+    fault_hit(o->c.faults, FAULT_LEASE_AFTER_RENEW);
     o->timeline = o->lease.timeline;
     o->system_id = o->lease.system_id;
     storeclock_sample(&o->clock, r->sent, r->answered, r->store_now);
@@ -432,6 +433,7 @@ static void chunk_moved(struct owner *o)
  * finds. A chunk has nothing that is due before its beginning. */
 static void chunk_promoted(struct owner *o, const struct store_promote *r)
 {
+    fault_hit(o->c.faults, FAULT_PROMOTE_AFTER);
     int64_t ahead = storeclock_now(&o->clock, loop_now(o->c.loop)).us + TIMERQ_AHEAD_US;
     int64_t open_end = (lanes_open_to(&o->lanes) + 1) * o->c.window_us;
     metric_add(&metric_promoted, (int64_t)r->promoted);
@@ -451,6 +453,7 @@ static void pass_on(struct owner *o, struct pass *p, const struct store_promote 
 static void close_done(struct owner *o, bool finish)
 {
     struct store_window_close *r = &o->u.close;
+    fault_hit(o->c.faults, FAULT_WINDOW_AFTER_CLOSE);
     for (uint32_t i = 0; i < o->lanes.len; i++) {
         struct lane *l = &o->lanes.lane[i];
         if (l->held) {
@@ -482,6 +485,7 @@ static void empty_done(struct owner *o)
         due_at(o, DUTY_EMPTY, MIN(EMPTY_RETRY_US, o->c.window_us / 4));
         return;
     }
+    fault_hit(o->c.faults, FAULT_WINDOW_AFTER_EMPTY);
     metric_add(&metric_windows_emptied, 1);
     o->empty_at = r->window + 1;
     if (o->empty_at < o->turn_to) {
@@ -753,6 +757,7 @@ static void release_done(struct store_req *r)
     if (r->err != ERR_OK) {
         log_warn("lanes not released; the lease will run out", "error=%s", err_name(r->err));
     }
+    fault_hit(o->c.faults, FAULT_RELEASE_AFTER);
     o->busy = false;
     fsm_move(&o->fsm, OWNER_STOPPED);
     o->c.handler->state(o->c.handler, OWNER_STOPPED, STR_NONE);
@@ -761,6 +766,7 @@ static void release_done(struct store_req *r)
 
 static void release_start(struct owner *o)
 {
+    fault_hit(o->c.faults, FAULT_RELEASE_BEFORE);
     arena_reset(&o->arena, 4096);
     o->u.release = (struct store_release){.req = duty_req(o, STORE_RELEASE),
                                           .incarnation = o->incarnation,
