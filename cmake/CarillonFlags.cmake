@@ -57,11 +57,11 @@ if(CARILLON_HARDENING)
         -fstrict-flex-arrays=3 -fzero-init-padding-bits=all) # the last two: gcc 13 and 15
     list(APPEND hardening -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
     carillon_probe_link_flags(hardening_link
-        -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,nodlopen -Wl,--as-needed
+        -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,--as-needed
         -Wl,--no-copy-dt-needed-entries)
     add_compile_options(${hardening})
-    # A client library with -z nodlopen could not be loaded by a plug-in or a language binding.
-    list(REMOVE_ITEM hardening_link -Wl,-z,nodlopen)
+    # No -z nodlopen: the linker ignores it for programs (glibc loads none that is a PIE), and a client
+    # library that has it could not be loaded by a plug-in or a language binding.
     add_link_options(${hardening_link} $<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:-pie>)
 endif()
 
@@ -75,7 +75,4 @@ endif()
 if(CARILLON_COVERAGE)
     add_compile_options(--coverage -fprofile-update=atomic)
     add_link_options(--coverage)
-endif()
-if(CARILLON_FAULTS)
-    add_compile_definitions(CARILLON_FAULTS=1)
 endif()

@@ -25,6 +25,8 @@ run tidy tools/tidy.py
 run format all_formatted
 run build tools/build.sh dev
 run symbols tools/check_symbols.sh
+run release tools/build.sh release
+run hardening tools/check_hardening.sh
 if [ -e tools/gen_docs.c ]; then run docs tools/docs.sh check; fi
 run lint tools/lint.py
 echo "$passed passed, $failed failed, 0 skipped"
