@@ -3,7 +3,7 @@
  *
  * Why streams and not nng's sockets: in nng 1.5.2 a pipe that is closed between the two reads of a
  * message (length, body) never finishes its receive, and the one reaper thread of the process waits
- * for it for ever: no connection is closed any more, nng_close() hangs (ADR: nng streams). A raw
+ * for it for ever: no connection is closed any more, nng_close() hangs (ADR 0017). A raw
  * REP socket also drops replies silently and does not tell of a refused connection. The streams
  * below the sockets (TCP, IPC, TLS) have none of this; the format on top is small:
  *
