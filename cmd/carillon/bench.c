@@ -330,6 +330,7 @@ static const struct {
     {"W2", bench_w2, true},
     {"W3", bench_w3, true},
     {"W4", bench_w4, true},
+    {"map", bench_map, true},
     {"idle", bench_idle, true},
     {"rss", bench_rss, true},
     {"ceiling", bench_ceiling, false},

@@ -42,6 +42,7 @@ bool bench_wait_closed(struct bench *b, double n, double seconds);
 
 /* Each prints its JSON object as the last line and gives an exit code. */
 int bench_w1(struct bench *b);
+int bench_map(struct bench *b);
 int bench_w2(struct bench *b);
 int bench_w3(struct bench *b);
 int bench_w4(struct bench *b);

@@ -257,6 +257,80 @@ int bench_w1(struct bench *b)
     return ok ? EXIT_OK : EXIT_FAILED;
 }
 
+/* ---- map: one execution of many items ---- */
+
+static const char map_of_tasks[] = "{\"StartAt\":\"M\",\"States\":{\"M\":{\"Type\":\"Map\","
+                                   "\"ItemsPath\":\"$.items\",\"ItemProcessor\":{"
+                                   "\"StartAt\":\"T\",\"States\":{\"T\":{\"Type\":\"Task\","
+                                   "\"Resource\":\"queue:bench\",\"End\":true}}},"
+                                   "\"End\":true}}}";
+
+enum {
+    MAP_ITEM_SIZE = 8,
+    EVENTS_OF_MAP = 4,                   /* entered, started, succeeded, exited */
+    EVENTS_OF_ITEM = 2 + EVENTS_OF_TASK, /* iteration started, succeeded */
+};
+
+static char *numbers(int n)
+{
+    size_t size = (size_t)n * MAP_ITEM_SIZE + 16, len;
+    char *p = mem_alloc(size);
+    len = (size_t)snprintf(p, size, "{\"items\":[");
+    for (int i = 0; i < n; i++) {
+        len += (size_t)snprintf(p + len, size - len, "%s%d", i > 0 ? "," : "", i % 1000000);
+    }
+    (void)snprintf(p + len, size - len, "]}");
+    return p;
+}
+
+static double node_and_db_cpu(struct bench *b)
+{
+    return sys_tree_cpu(b->node_pid) + sys_tree_cpu(b->pg_pid);
+}
+
+/* First some seconds of W1, for what a step costs when it stands for itself. */
+int bench_map(struct bench *b)
+{
+    int n = b->cli->count > 0 ? b->cli->count : 10000;
+    char *input = payload(100), *items = numbers(n);
+    struct feed f = {.input = input, .in_flight = 1000};
+    if (bench_define(b, "w1", five_tasks) != EXIT_OK) {
+        return EXIT_FAILED;
+    }
+    bench_workers_start(b, 1, "bench", 1000, NULL);
+    if (!feed(b, &f, sys_now() + 1, 1e12)) {
+        return EXIT_FAILED;
+    }
+    double before = f.now.outcomes, cpu = node_and_db_cpu(b);
+    if (!feed(b, &f, sys_now() + 4, 1e12)) {
+        return EXIT_FAILED;
+    }
+    double w1 = (node_and_db_cpu(b) - cpu) / (f.now.outcomes - before) * 1000;
+    bool ended = bench_wait_closed(b, f.asked, 60);
+    if (bench_define(b, "map", map_of_tasks) != EXIT_OK) {
+        return EXIT_FAILED;
+    }
+    bench_costs_begin(b);
+    double begin = sys_now();
+    cpu = node_and_db_cpu(b);
+    start_one(b, items);
+    ended = bench_wait_closed(b, f.asked + 1, 300) && ended;
+    double wall = sys_now() - begin, own = (node_and_db_cpu(b) - cpu) / n * 1000;
+    (void)printf("{\"peer\":\"carillon\",\"w\":\"map\",\"n\":%d,\"seconds\":%.2f,\"steps_s\":%.0f,"
+                 "\"w1_cpu_total\":%.4f,\"cost_ratio\":%.2f",
+                 n, wall, n / wall, w1, own / w1);
+    bench_costs_print(b, n);
+    struct asked asked = five_of(f.asked);
+    asked = (struct asked){asked.executions + 1, asked.steps + n,
+                           asked.events + EVENTS_OF_EXECUTION + EVENTS_OF_MAP +
+                               (double)n * EVENTS_OF_ITEM};
+    bool ok = ended && verified(b, STATUS_SUCCEEDED, asked);
+    (void)printf(",\"verified\":%s}\n", ok ? "true" : "false");
+    mem_free(items);
+    mem_free(input);
+    return ok ? EXIT_OK : EXIT_FAILED;
+}
+
 /* ---- W2: latency ---- */
 
 int bench_w2(struct bench *b)

@@ -143,7 +143,7 @@ const struct command commands[] = {
      .options = NODE,
      .run = cmd_status},
     {.words = "bench",
-     .args = "W1|W2|W3|W4|ceiling|core|idle|rss",
+     .args = "W1|W2|W3|W4|map|ceiling|core|idle|rss",
      .help = "measure; the last line is one JSON object",
      .more =
          "W1 steps per second, 1,000 executions of five tasks in flight; W2 latency of five steps, "
