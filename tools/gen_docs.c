@@ -89,6 +89,7 @@ static void write_metrics(FILE *f)
 #define METRIC(kind, ident, name, help) {#kind, name, help},
 #include "base/metrics.def"
 #include "engine/metrics.def"
+#include "net/metrics.def"
 #include "scheduler/metrics.def"
 #undef METRIC
     };

@@ -19,7 +19,7 @@ when() {
 }
 when 'coord/coord_zk*.c' libzookeeper-mt-dev
 when 'coord/coord_redis*.c' libhiredis-dev
-when 'net/http_*.c' libmicrohttpd-dev libcurl4-openssl-dev
+when 'net/http_mhd*.c' libmicrohttpd-dev
 case $group in
 build) ;;
 demo | test)

@@ -40,10 +40,10 @@ enum carillon_code {
     CARILLON_DENIED = 30,
     CARILLON_UNAUTHENTICATED = 31,
     CARILLON_CONFLICT = 40,
-    CARILLON_EXISTS = 41,     /* start: the name is taken, with another input */
-    CARILLON_STALE = 42,      /* the attempt is closed; its outcome is not wanted any more */
-    CARILLON_STOPPED = 43,    /* the execution has ended */
-    CARILLON_LOST_WRITE = 44, /* lost in a failover of a cluster with "local" durability */
+    CARILLON_EXISTS = 41,       /* start: the name is taken, with another input */
+    CARILLON_STALE = 42,        /* the attempt is closed; its outcome is not wanted any more */
+    CARILLON_STOPPED = 43,      /* the execution has ended */
+    CARILLON_LOST_WRITE = 44,   /* lost in a failover of a cluster with "local" durability */
     CARILLON_PRECONDITION = 45, /* a condition of the request does not hold */
     CARILLON_RETRY = 60,
     CARILLON_STANDBY = 62, /* no node is active */
