@@ -15,6 +15,7 @@
 #include <microhttpd.h>
 
 #include <arpa/inet.h>
+#include <malloc.h>
 #include <netdb.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -24,6 +25,10 @@ LOG_MODULE("http");
 enum {
     POOL_SIZE = 48 << 10,   /* of a connection: header, its index, head of the answer */
     SWALLOW_MAX = 16 << 20, /* bytes of a refused body that are read, so that the answer arrives */
+    IDLE_TURNS_MAX = 64,
+    POOL_STEP = 8 << 10, /* by which the buffer of a header grows */
+    PAUSE_US = 20000,
+    TRIM_SIZE = 16 << 20,
 };
 
 /* ---- bodies: bounded in sum ---- */
@@ -32,15 +37,27 @@ enum {
 static bool bodies_count(struct server *s, int64_t size)
 {
     s->bodies += (size_t)size;
+    s->bodies_peak = MAX(s->bodies_peak, s->bodies);
     metric_add(&metric_http_bodies, size);
     return s->bodies <= s->limits.bodies_size;
 }
 
+/* After a burst the allocator would keep what it got from the system. */
+static void bodies_trim(struct server *s)
+{
+    if (s->bodies == 0 && s->bodies_peak > TRIM_SIZE) {
+        s->bodies_peak = 0;
+        (void)malloc_trim(0);
+    }
+}
+
 static void body_drop(struct server *s, struct buf *body)
 {
-    (void)bodies_count(s, -(int64_t)body->room);
+    int64_t room = (int64_t)body->room;
     buf_fini(body);
     buf_init(body, 0);
+    (void)bodies_count(s, -room);
+    bodies_trim(s);
 }
 
 /* The body of an answer, on its way. */
@@ -53,11 +70,14 @@ struct sending {
 static void sending_free(void *arg)
 {
     struct sending *out = arg;
-    if (out->server != NULL) {
-        (void)bodies_count(out->server, -out->room);
-    }
+    struct server *s = out->server;
+    int64_t room = out->room;
     mem_free(out->bytes);
     mem_free(out);
+    if (s != NULL) {
+        (void)bodies_count(s, -room);
+        bodies_trim(s);
+    }
 }
 
 static void request_free(struct request *r)
@@ -80,9 +100,10 @@ static void conn_notify(void *arg, struct MHD_Connection *mhd, void **context,
                         enum MHD_ConnectionNotificationCode what)
 {
     struct server *s = arg;
-    (void)mhd;
+    s->calls++;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         *context = s->accepting;
+        s->accepting->mhd = mhd;
         list_push_back(&s->conns, &s->accepting->link);
         s->conns_len++;
         s->accepting = NULL;
@@ -119,12 +140,27 @@ static void run_later(struct server *s)
     }
 }
 
+static void paused_fired(struct loop_timer *t)
+{
+    http_run(CONTAINER_OF(t, struct server, paused));
+}
+
+/* The library may ask for turn after turn without doing anything in them (0.9.75: when the size of a
+ * chunk fills the buffer and does not end). Then it is given a few a second, until the sweep ends
+ * what it cannot. */
 void http_run(struct server *s)
 {
     MHD_UNSIGNED_LONG_LONG ms = 0;
     (void)MHD_run(s->mhd);
-    if (MHD_get_timeout(s->mhd, &ms) == MHD_YES && ms == 0) {
+    s->idle_turns = s->calls == s->calls_seen ? s->idle_turns + 1 : 0;
+    s->calls_seen = s->calls;
+    if (MHD_get_timeout(s->mhd, &ms) != MHD_YES || ms > 0) {
+        return;
+    }
+    if (s->idle_turns < IDLE_TURNS_MAX) {
         run_later(s);
+    } else if (!s->paused.armed) {
+        loop_timer_after(s->loop, &s->paused, PAUSE_US);
     }
 }
 
@@ -369,8 +405,8 @@ static enum MHD_Result on_access(void *arg, struct MHD_Connection *mhd, const ch
                                  size_t *size, void **context)
 {
     struct request *r = *context;
-    (void)arg;
     (void)url;
+    ((struct server *)arg)->calls++;
     if (r == NULL) {
         return MHD_NO;
     }
@@ -401,6 +437,7 @@ static void *on_target(void *arg, const char *target, struct MHD_Connection *mhd
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     struct conn *c = info->socket_context;
     struct request *r = MEM_NEW(struct request);
+    c->server->calls++;
     (void)arg;
     request_free(c->request); /* of one that broke off before its header was complete */
     r->conn = c;
@@ -422,6 +459,7 @@ static void on_completed(void *arg, struct MHD_Connection *mhd, void **context,
     *context = NULL;
     if (r != NULL) {
         struct conn *c = r->conn;
+        conn_closing(c);
         request_free(r);
         c->fresh = false;
         if (c->phase != ANSWER) { /* the library itself has answered, or the peer is gone */
@@ -492,6 +530,7 @@ static void server_close(struct http_server *base)
     PRE(s->held == 0 && !s->closed);
     s->closed = true;
     conns_stop(s);
+    loop_timer_stop(&s->paused);
     (void)close(s->listening.fd);
     (void)MHD_run(s->mhd); /* answers just given go out */
     loop_fd_stop(&s->events);
@@ -504,7 +543,7 @@ static void server_close(struct http_server *base)
 
 static const struct http_server_ops server_ops = {.answer = server_answer, .close = server_close};
 
-static void log_line(void *arg, const char *fmt, va_list args)
+static void PRINTF_LIKE(2, 0) log_line(void *arg, const char *fmt, va_list args)
 {
     char text[200];
     (void)arg;
@@ -530,6 +569,7 @@ static struct MHD_Daemon *mhd_start(struct server *s)
                             conn_notify, s, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
                             MHD_OPTION_URI_LOG_CALLBACK, on_target, s, MHD_OPTION_UNESCAPE_CALLBACK,
                             no_unescape, s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_SIZE,
+                            MHD_OPTION_CONNECTION_MEMORY_INCREMENT, (size_t)POOL_STEP,
                             MHD_OPTION_CONNECTION_LIMIT,
                             (unsigned)(2 * s->limits.connections + HTTP_ACCEPT_MAX),
                             MHD_OPTION_END);
@@ -634,6 +674,7 @@ static enum err mhd_listen(struct http *t, struct loop *loop, struct str address
     s->limits = *limits;
     list_init(&s->conns);
     s->again = (struct loop_task){.run = again_run, .name = "http"};
+    s->paused = (struct loop_timer){.fired = paused_fired, .name = "http pause"};
     s->listening.fd = fd;
     s->mhd = mhd_start(s);
     if (s->mhd == NULL) {

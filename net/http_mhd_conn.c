@@ -70,6 +70,8 @@ void conn_cut(struct conn *c, int status, struct metric *reason)
         say_status(c, status);
     }
     (void)shutdown(c->fd, SHUT_RDWR);
+    /* Should it not see that, because it waits for room to read: its own time-out, of a second. */
+    (void)MHD_set_connection_option(c->mhd, MHD_CONNECTION_OPTION_TIMEOUT, 1U);
 }
 
 /* Have bytes of a request come that has not been answered? The end of the stream counts as one. */
@@ -83,9 +85,11 @@ void conn_closing(struct conn *c)
 {
     struct tcp_info state = socket_state(c);
     bool open = state.tcpi_state == STATE_ESTABLISHED || state.tcpi_state == STATE_CLOSE_WAIT;
-    if (c->phase == HEADER && c->request == NULL && !c->cut && open && bytes_wait(c, &state) &&
+    bool incomplete = c->phase == HEADER || c->phase == BODY;
+    if (incomplete && !c->cut && open && bytes_wait(c, &state) &&
         state.tcpi_bytes_sent == c->sent) {
-        say_status(c, 400);
+        bool refused = c->request != NULL && c->request->base.refused != 0;
+        say_status(c, refused ? c->request->base.refused : 400);
     }
 }
 
@@ -105,7 +109,7 @@ static void conn_look(struct conn *c, struct mono now)
     switch (c->phase) {
     case HEADER:
         if (peer_ended(c, &state, now)) {
-            conn_cut(c, 0, &metric_http_cut_ended);
+            conn_cut(c, bytes_wait(c, &state) ? 400 : 0, &metric_http_cut_ended);
             return;
         }
         if (!c->begun && bytes_wait(c, &state)) {
@@ -201,7 +205,8 @@ static bool room_make(struct server *s)
         return false;
     }
     conn_cut(oldest, 0, &metric_http_cut_room);
-    return true;
+    http_run(s); /* closes it */
+    return s->conns_len < s->limits.connections;
 }
 
 static uint32_t of_address(const struct server *s, const struct conn *c)
@@ -224,7 +229,7 @@ static bool room_for(struct server *s, const struct conn *c)
         metric_add(&metric_http_refused_address, 1);
         return false;
     }
-    if (s->conns_len - s->cuts >= s->limits.connections && !room_make(s)) {
+    if (s->conns_len >= s->limits.connections && !room_make(s)) {
         metric_add(&metric_http_refused_all, 1);
         return false;
     }

@@ -30,6 +30,7 @@ struct request;
 struct conn {
     struct list link; /* server.conns */
     struct server *server;
+    struct MHD_Connection *mhd;
     int fd;
     enum phase phase;
     bool fresh;        /* has had no request yet */
@@ -69,14 +70,17 @@ struct server {
     struct http_limits limits;
     struct MHD_Daemon *mhd;
     struct loop_fd listening, events;
-    struct loop_task again; /* the library has more to do */
+    struct loop_task again;   /* the library has more to do */
+    struct loop_timer paused; /* it says so, and does nothing */
     bool again_posted, accept_paused;
+    uint64_t calls, calls_seen; /* of its callbacks, so far and at the last turn */
+    uint32_t idle_turns;
     bool closed; /* freed with the task that is posted, or at once */
     struct loop_timer sweep;
     struct list conns;
-    uint32_t conns_len, cuts; /* open; of them cut */
-    uint32_t held;            /* requests not answered yet */
-    size_t bodies;            /* bytes */
+    uint32_t conns_len, cuts;   /* open; of them cut */
+    uint32_t held;              /* requests not answered yet */
+    size_t bodies, bodies_peak; /* bytes; the most since memory was given back */
     struct conn *accepting;
     char address[HTTP_PEER_SIZE + 16];
 };
@@ -89,8 +93,8 @@ void conn_phase(struct conn *c, enum phase phase);
 /* Ends a connection from our side; with a status when the peer may still be reading. The library
  * finds it closed and frees it. */
 void conn_cut(struct conn *c, int status, struct metric *reason);
-/* The library is about to close the socket. When it could not even read a request line it does so
- * without a word: then the status is said here. */
+/* The library has done with a request, or closes the socket. When it could not make sense of what came
+ * it does so without a word: then the status is said here. */
 void conn_closing(struct conn *c);
 void conns_accept(struct server *s); /* begins to; s->listening.fd listens */
 void conns_stop(struct server *s);   /* no more accepting, no more sweeping */

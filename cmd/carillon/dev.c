@@ -41,6 +41,10 @@ static bool up(struct dev *d, struct cli *c)
     d->config.node.listen = str_of(c->listen != NULL ? c->listen
                                    : c->once         ? "tcp://127.0.0.1:0"
                                                      : "tcp://127.0.0.1:7070");
+    d->config.node.admin_taken = ADMIN_TAKEN_ANY_PORT;
+    if (c->once) {
+        d->config.node.admin = STR_NONE;
+    }
     d->config.database = pg_private_socket_conninfo(d->pg);
     d->node = daemon_start(&d->config, &detail);
     if (d->node == NULL) {
@@ -95,13 +99,14 @@ static void banner(const struct dev *d, const struct cli *c)
 {
     (void)printf("Carillon %s, development mode: loopback only, not for production.\n"
                  "  node      %s\n"
+                 "  admin     http://%s (health, metrics, /v1)\n"
                  "  database  %s, kept in %s\n"
                  "  worker    queue \"echo\" answers with its input\n"
                  "Try:  carillon workflow create hello examples/hello.yaml\n"
                  "      carillon start hello --input '{\"name\":\"you\"}' --wait\n"
                  "Stop with Ctrl-C.\n",
-                 carillon_version(), daemon_address(d->node), daemon_database_text(d->node),
-                 c->data != NULL ? c->data : "./carillon-dev");
+                 carillon_version(), daemon_address(d->node), daemon_admin(d->node),
+                 daemon_database_text(d->node), c->data != NULL ? c->data : "./carillon-dev");
     (void)fflush(stdout);
 }
 

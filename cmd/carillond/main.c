@@ -53,6 +53,12 @@ static enum err opt_listen(struct options *o, struct str v)
     o->daemon.node.listen = v;
     return v.size > 0 ? ERR_OK : ERR_INVALID;
 }
+static enum err opt_admin(struct options *o, struct str v)
+{
+    o->daemon.node.admin = v;
+    o->daemon.node.admin_taken = ADMIN_TAKEN_FAIL; /* who names an address means it */
+    return ERR_OK;
+}
 static enum err opt_node(struct options *o, struct str v)
 {
     o->daemon.node.node_id = v;
@@ -133,6 +139,10 @@ static const struct option_row rows[] = {
      opt_database},
     {"listen", "ADDRESS", "where clients and workers connect (default tcp://127.0.0.1:7070)",
      opt_listen},
+    {"admin-listen", "ADDRESS",
+     "operators' HTTP: health, metrics, /v1 (default 127.0.0.1:8080, or none when that is taken;"
+     " port 0: any free one; \"\": none)",
+     opt_admin},
     {"node", "ID", "name of this node, stable over restarts (default node-1)", opt_node},
     {"heartbeat", "TIME",
      "scheduler.distributed.heartbeatInterval (default 5s); the lease lasts twice as long",
@@ -239,7 +249,8 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "carillond: %s\n", d.text);
         return 1;
     }
-    log_info("ready", "address=%s database=\"%s\"", daemon_address(daemon),
+    log_info("ready", "address=%s admin=%s database=\"%s\"", daemon_address(daemon),
+             daemon_admin(daemon)[0] != '\0' ? daemon_admin(daemon) : "none",
              daemon_database_text(daemon));
     int sig = daemon_wait_signal();
     log_info("draining", "signal=%d", sig);

@@ -221,7 +221,7 @@ static enum err op_dispatch(struct sim_exec *x, struct store_req *r)
         SIM_OP(TENANT, tenant)
     case STORE_OP_COUNT:
     default:
-        ASSERT(!"an operation of the store");
+        ASSERT(r->op < STORE_OP_COUNT);
         return ERR_INVALID;
     }
 #undef SIM_OP
