@@ -2,7 +2,7 @@
 # `make` builds build/bin/carillond, build/bin/carillon and build/lib/libcarillon.*
 SHELL := /bin/bash
 .DEFAULT_GOAL := all
-.PHONY: all demo test check sim asan tsan cov bench fuzz fmt format tidy lint layers docs symbols nightly install clean help
+.PHONY: all demo test check sim asan tsan cov bench fuzz fmt format tidy lint layers docs symbols docs-run nightly install clean help
 
 all: ## build what is shipped and run the unit tests, in under a minute
 	@tools/setup.sh build && tools/build.sh release && tools/run_tests.sh --preset release unit
@@ -49,8 +49,11 @@ lint: ## clang-tidy on what changed since it was last found clean
 layers: ## floors of the building: who may include whom
 	@tools/check_layers.py
 
-docs: ## write docs/reference from the tables
+docs: ## write docs/reference and conf/carillond.yaml from the tables
 	@tools/build.sh dev gen_docs && tools/docs.sh write
+
+docs-run: ## run every command of README and tutorial in a fresh clone
+	@tools/setup.sh test && tools/docs_run.py
 
 symbols: ## prove by nm what is inside the simulator and what is not
 	@tools/build.sh dev && tools/check_symbols.sh
@@ -65,4 +68,4 @@ clean: ## remove everything that was built
 	@rm -rf build
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 12

@@ -18,12 +18,26 @@ enum {
     TURN_BATCH_MAX = 512,           /* turns in one commit */
     TURN_BATCH_BYTES_MAX = 4194304, /* bytes of one commit's bodies */
     TURN_FACTS_MAX = 256,           /* facts folded into one turn; the rest wait */
+    TURN_FACTS_BYTES_MAX = 2097152, /* bytes of their payloads, but for the first */
     TURN_STEPS_MAX = 1000,          /* state transitions one turn may make before it yields */
     SNAPSHOT_DELTA_MIN = 4096,      /* bytes of deltas before a snapshot is considered */
+    INBOX_LOAD_MAX = 256,           /* inbox rows that come with an execution; the rest wait */
+    INBOX_LOAD_BYTES_MAX = 4194304, /* bytes of their payloads, but for the first */
     LANES_PER_SHARD_DEFAULT = 16,
     LANES_PER_SHARD_MAX = 1024,
     RING_WINDOWS_DEFAULT = 12,
     RING_WINDOWS_MAX = 168,
+
+    POLL_QUEUES_MAX = 100, /* queues of one poll */
+    /* Open requests and outcomes of one connection (a worker of 1,000 places hands in twice as many, a
+     * client has three frames of 1,000), of each connection whatever others have open, and of all
+     * connections: one takes about 2 KiB while it is worked on. */
+    CONN_CALLS_MAX = 4096,
+    CONN_CALLS_MIN = 32,
+    NODE_CALLS_MAX = 65536,
+    /* Bytes that the requests of one frame may take once decoded: 65,536 values (base/pack.h), 1,000
+     * calls and what a connection may have open make half of it. */
+    FRAME_MEMORY_MAX = 16777216,
 };
 
 #endif

@@ -85,14 +85,11 @@ struct str str_dup(struct arena *a, struct str s)
     return p != NULL ? (struct str){p, s.size} : STR_NONE;
 }
 
-/* Size of the well-formed UTF-8 character at "p" (of "left" bytes), 0 when there is none
+/* Size of the well-formed UTF-8 character at "p" (of "left" bytes; not ASCII), 0 when there is none
  * (Unicode 15, table 3-7: no surrogates, no overlong forms, nothing above U+10FFFF). */
 static size_t utf8_char(const unsigned char *p, size_t left)
 {
     unsigned char c = p[0];
-    if (c < 0x80) {
-        return 1;
-    }
     size_t size = c >= 0xF0 ? 4 : c >= 0xE0 ? 3 : 2;
     if (c < 0xC2 || c > 0xF4 || left < size) {
         return 0;
@@ -110,20 +107,35 @@ static size_t utf8_char(const unsigned char *p, size_t left)
     return size;
 }
 
+/* How many bytes from "p" on are ASCII, a multiple of eight: payloads mostly are, and each is looked
+ * at wherever it crosses a border. */
+static size_t ascii_run(const unsigned char *p, size_t left)
+{
+    static const uint64_t high = UINT64_C(0x8080808080808080);
+    uint64_t w[8];
+    size_t i = 0;
+    for (; left - i >= sizeof(w); i += sizeof(w)) {
+        memcpy(w, p + i, sizeof(w));
+        if (((w[0] | w[1] | w[2] | w[3] | w[4] | w[5] | w[6] | w[7]) & high) != 0) {
+            break;
+        }
+    }
+    for (; left - i >= sizeof(w[0]); i += sizeof(w[0])) {
+        memcpy(w, p + i, sizeof(w[0]));
+        if ((w[0] & high) != 0) {
+            break;
+        }
+    }
+    return i;
+}
+
 bool str_is_utf8(struct str s)
 {
     const unsigned char *p = (const unsigned char *)s.p;
     size_t i = 0;
     while (i < s.size) {
-        uint64_t word;
-        if (s.size - i >= sizeof(word)) { /* payloads are mostly ASCII: eight at a time */
-            memcpy(&word, p + i, sizeof(word));
-            if ((word & UINT64_C(0x8080808080808080)) == 0) {
-                i += sizeof(word);
-                continue;
-            }
-        }
-        size_t size = utf8_char(p + i, s.size - i);
+        size_t left = s.size - i;
+        size_t size = p[i] < 0x80 ? MAX(ascii_run(p + i, left), (size_t)1) : utf8_char(p + i, left);
         if (size == 0) {
             return false;
         }

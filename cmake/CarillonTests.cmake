@@ -78,7 +78,9 @@ foreach(source IN LISTS unit_sources)
     if(NOT DEFINED unit_${folder})
         message(FATAL_ERROR "${source}: no such folder of the floor plan: ${folder}")
     endif()
-    carillon_test(unit ${folder}.${name} ${source} ${unit_${folder}})
+    # What the tests of a folder share: *_fixture.c beside them.
+    file(GLOB fixtures CONFIGURE_DEPENDS tests/unit/${folder}/*_fixture.c)
+    carillon_test(unit ${folder}.${name} "${source};${fixtures}" ${unit_${folder}})
 endforeach()
 
 file(GLOB contract_sources CONFIGURE_DEPENDS tests/contract/*.c)

@@ -8,7 +8,10 @@
 struct daemon_config {
     struct node_config node;
     const char *database;      /* libpq connection string or postgresql:// URL */
+    uint32_t lanes;            /* of a database that has none yet; 0: the usual number */
     bool allow_unsafe_db;      /* fsync=off and the like: tests only */
+    uint32_t blocking_threads; /* threadPools.workflow.maxSize; 0: the usual number */
+    int64_t blocking_keep_us;  /* threadPools.workflow.keepAliveSeconds; 0: the usual time */
     const char *const *faults; /* fault points to arm, NULL-ended; firing kills the process */
 };
 
@@ -28,8 +31,8 @@ const char *daemon_database_text(const struct daemon *d);
 /* Drains and frees. False: it did not drain in time; the process should end (nothing
  * acknowledged is lost by that). */
 bool daemon_stop(struct daemon *d);
-/* Blocks until SIGTERM or SIGINT; daemon_block_signals() must have been called before any thread
- * was started. Returns the signal. */
+/* Blocks until SIGTERM, SIGINT or SIGHUP; daemon_block_signals() must have been called before any
+ * thread was started. Returns the signal. */
 void daemon_block_signals(void);
 int daemon_wait_signal(void);
 

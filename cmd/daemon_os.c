@@ -8,7 +8,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/os.h"
+#include "base/pool.h"
 #include "base/thread.h"
+#include "coord/coord.h"
 #include "storage/migrate.h"
 #include "storage/store_pg.h"
 
@@ -19,12 +21,15 @@ LOG_MODULE("daemon");
 
 enum { START_US = 30 * US_PER_S, STOP_US = 10 * US_PER_S };
 enum { STARTED_OK = 1, STARTED_FAILED = 2 };
+enum { BLOCKING_THREADS = 100, BLOCKING_KEEP_US = 60 * US_PER_S };
 
 struct daemon {
     const struct daemon_config *c;
     struct loop_factory *loops;
     struct loop *store_loop;
+    struct pool *blocking;
     struct store *store;
+    struct coord *coord;
     struct node *node;
     struct node_events events;
     struct fault_set faults;
@@ -112,6 +117,10 @@ static void store_end(struct daemon *d)
         (void)latch_wait(&d->closed, STOP_US);
     }
     loop_free(d->store_loop);
+    coord_db_free(d->coord);
+    if (!pool_free(d->blocking, STOP_US)) {
+        log_warn("a call still blocks; it ends with the process", "");
+    }
 }
 
 static void daemon_free(struct daemon *d)
@@ -142,7 +151,8 @@ struct daemon *daemon_start(const struct daemon_config *config, struct err_detai
                                      .state = on_state,
                                      .stopped = on_stopped};
     if (arm_faults(d, detail) != ERR_OK ||
-        migrate_run(config->database, config->node.shard, LANES_PER_SHARD_DEFAULT, &migrated,
+        migrate_run(config->database, config->node.shard,
+                    config->lanes != 0 ? config->lanes : LANES_PER_SHARD_DEFAULT, &migrated,
                     detail) != ERR_OK) {
         return give_up(d, detail);
     }
@@ -155,6 +165,9 @@ struct daemon *daemon_start(const struct daemon_config *config, struct err_detai
     d->node_config.replicated = migrated.replicated;
     d->loops = loop_uv_factory(os_clock());
     d->store_loop = d->loops->make(d->loops, "store");
+    d->blocking =
+        pool_new(config->blocking_threads != 0 ? config->blocking_threads : BLOCKING_THREADS,
+                 config->blocking_keep_us != 0 ? config->blocking_keep_us : BLOCKING_KEEP_US);
     char node[NAME_SIZE_MAX + 1];
     (void)snprintf(node, sizeof(node), "%.*s", STR_ARG(config->node.node_id));
     d->store = store_pg_new(d->store_loop,
@@ -162,12 +175,16 @@ struct daemon *daemon_start(const struct daemon_config *config, struct err_detai
                                                       .node = node,
                                                       .shard = config->node.shard,
                                                       .allow_unsafe = config->allow_unsafe_db,
-                                                      .seed = os_random_u64()});
+                                                      .seed = os_random_u64(),
+                                                      .faults = &d->faults,
+                                                      .pool = d->blocking});
+    d->coord = coord_db_new();
     d->node = node_start(&d->node_config,
                          &(struct node_ports){.loops = d->loops,
                                               .clock = os_clock(),
                                               .transport = transport_nng(),
                                               .store = d->store,
+                                              .coord = d->coord,
                                               .faults = &d->faults,
                                               .seed = os_random_u64(),
                                               .incarnation = on_incarnation,
@@ -223,6 +240,7 @@ static void signals(sigset_t *s)
     (void)sigemptyset(s);
     (void)sigaddset(s, SIGTERM);
     (void)sigaddset(s, SIGINT);
+    (void)sigaddset(s, SIGHUP);
 }
 
 void daemon_block_signals(void)

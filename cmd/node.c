@@ -45,6 +45,7 @@ void node_config_defaults(struct node_config *c)
                               .turn_loops = 0,
                               .cache_bytes = 16u << 20,
                               .definitions = 1000,
+                              .definition_us = US_PER_HOUR,
                               .batches = 2,
                               .batch_min = 64,
                               .requests_max = 20000,
@@ -148,6 +149,7 @@ static struct loop *loop_make(struct node *n, const char *name)
 static void engine_make(struct node *n)
 {
     struct engine_config ec = {.store = n->p.store,
+                               .coord = n->p.coord,
                                .transport = n->p.transport,
                                .faults = n->p.faults,
                                .seed = n->p.seed,
@@ -162,6 +164,7 @@ static void engine_make(struct node *n)
                                .timers_chunk = n->c.timers_chunk,
                                .cache_bytes = n->c.cache_bytes,
                                .definitions = n->c.definitions,
+                               .definition_us = n->c.definition_us,
                                .batches = n->c.batches,
                                .batch_min = n->c.batch_min,
                                .requests_max = n->c.requests_max,

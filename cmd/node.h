@@ -13,6 +13,7 @@ struct node_ports {
     struct loop_factory *loops;
     struct clock *clock;
     struct transport *transport;
+    struct coord *coord; /* who should own what; freed by the caller after node_free */
     struct store *store; /* answers on any loop; closed by the caller after node_free */
     struct fault_set *faults;
     uint64_t seed; /* ids, nonces, jitter */
@@ -25,7 +26,7 @@ struct node_ports {
     void (*process)(struct admin_process *out);
 };
 
-/* Plain values; conf/ makes them from the user's configuration. Texts are copied. */
+/* Plain values; node_conf.h makes them from the user's configuration. Texts are copied. */
 struct node_config {
     struct str node_id; /* stable over restarts */
     struct str listen;  /* "tcp://127.0.0.1:7070" */
@@ -38,7 +39,9 @@ struct node_config {
     uint32_t turn_loops;   /* threads that run turns; 0: one thread does all roles */
     size_t cache_bytes;    /* cache.executions.maxBytes */
     uint32_t definitions;  /* cache.workflowDefinitions.maxSize */
-    uint32_t batches, batch_min;
+    int64_t definition_us; /* cache.workflowDefinitions.expireAfterWrite */
+    uint32_t batches;      /* commit.maxInFlight */
+    uint32_t batch_min;    /* commit.minTurns */
     uint32_t requests_max; /* threadPools.workflow.queueCapacity */
     struct str admin;      /* "127.0.0.1:8080"; empty: no admin port */
     enum admin_taken admin_taken;

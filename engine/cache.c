@@ -43,6 +43,7 @@ void entry_drop(struct shard *s, struct entry *e)
     exec_free(e->x);
     map_remove(&s->entries, &e->node);
     mem_free(e->closing);
+    mem_free(e->telling);
     mem_free(e);
 }
 
@@ -147,6 +148,9 @@ static void entry_absent(struct shard *s, struct entry *e)
     if (first != NULL && first->type == ITEM_START && e->exists) {
         list_remove(&first->link);
         item_finish(s, first, ERR_EXISTS);
+    } else if (first != NULL && first->type == ITEM_START && first->life != s->lives) {
+        entry_fail(s, e, ERR_UNKNOWN); /* what it rests on may be undone by a failover */
+        return;
     } else if (first != NULL && first->type == ITEM_START) {
         e->x = exec_new(&first->start->ident, first->start->def);
         e->state = ENTRY_READY;
@@ -227,16 +231,13 @@ static void arming_release(struct loop_task *task)
 
 /* Tasks that turns of unknown fate closed: those that are not open any more are over, and nobody else
  * will say so. */
-static void arm_closed(struct entry *e, struct arming *a, const struct core_task *open, uint32_t n)
+static void arm_closed(struct entry *e, struct arming *a)
 {
+    struct core_task t;
     a->turn.tasks_done = ARENA_ARRAY(&a->arena, struct task_token, e->closing_len);
     for (uint32_t i = 0; i < e->closing_len; i++) {
         const struct task_ref *r = &e->closing[i].ref;
-        bool still = false;
-        for (uint32_t k = 0; k < n && !still; k++) {
-            still = open[k].token.ref.seq == r->seq && open[k].token.ref.idx == r->idx;
-        }
-        if (!still) {
+        if (!exec_open_task(e->x, r->seq, r->idx, &t, NULL)) {
             a->turn.tasks_done[a->turn.tasks_done_len++] = e->closing[i];
         }
     }
@@ -245,20 +246,38 @@ static void arm_closed(struct entry *e, struct arming *a, const struct core_task
     e->closing_len = 0;
 }
 
-void entry_closing(struct entry *e, const struct task_token *tasks, uint32_t len)
+/* Those whom turns of unknown fate told something look for themselves. */
+static void arm_told(struct entry *e, struct arming *a)
 {
-    if (len == 0) {
-        return;
+    a->turn.touch = arena_memdup(&a->arena, e->telling, e->telling_len * sizeof(e->telling[0]));
+    a->turn.touch_len = e->telling_len;
+    mem_free(e->telling);
+    e->telling = NULL;
+    e->telling_len = 0;
+}
+
+void entry_doubt(struct entry *e, const struct turn_row *t)
+{
+    if (t->tasks_done_len > 0) {
+        uint32_t len = e->closing_len + t->tasks_done_len;
+        e->closing = mem_realloc(e->closing, sizeof(e->closing[0]) * len);
+        memcpy(e->closing + e->closing_len, t->tasks_done,
+               sizeof(e->closing[0]) * t->tasks_done_len);
+        e->closing_len = len;
     }
-    e->closing = mem_realloc(e->closing, sizeof(*tasks) * (e->closing_len + len));
-    memcpy(e->closing + e->closing_len, tasks, sizeof(*tasks) * len);
-    e->closing_len += len;
+    if (t->inbox_new_len > 0) {
+        e->telling =
+            mem_realloc(e->telling, sizeof(e->telling[0]) * (e->telling_len + t->inbox_new_len));
+        for (uint32_t i = 0; i < t->inbox_new_len; i++) {
+            e->telling[e->telling_len++] = t->inbox_new[i].exec;
+        }
+    }
 }
 
 static void arm_tasks(struct shard *s, struct entry *e)
 {
     uint32_t n = exec_open_tasks(e->x, NULL, 0);
-    if (n == 0 && e->closing_len == 0) {
+    if (n == 0 && e->closing_len == 0 && e->telling_len == 0) {
         return;
     }
     struct arming *a = MEM_NEW(struct arming);
@@ -266,7 +285,8 @@ static void arm_tasks(struct shard *s, struct entry *e)
     a->shard = s;
     struct core_task *open = ARENA_ARRAY(&a->arena, struct core_task, n);
     n = MIN(n, exec_open_tasks(e->x, open, n));
-    arm_closed(e, a, open, n);
+    arm_closed(e, a);
+    arm_told(e, a);
     a->turn.tasks_new = ARENA_ARRAY(&a->arena, struct dispatch_task, n);
     for (uint32_t i = 0; i < n; i++) {
         const struct exec_ident *ident = exec_ident(e->x);
@@ -279,10 +299,12 @@ static void arm_tasks(struct shard *s, struct entry *e)
             .state = str_dup(&a->arena, def_state_path(exec_def(e->x), open[i].state)),
             .timeout_at = open[i].timeout_at,
             .heartbeat_us = open[i].heartbeat_us,
+            .waits = task_waits(&open[i]),
         };
     }
     a->turn.tasks_new_len = n;
     a->report.home = s->c.loop;
+    a->report.life = s->lives;
     a->report.release = (struct loop_task){.run = arming_release, .name = "arming released"};
     list_init(&a->report.items);
     a->report.turns = &a->turn;
@@ -349,6 +371,7 @@ static void entry_loaded(struct shard *s, struct entry *e, const struct exec_row
     e->state = ENTRY_READY;
     entry_measure(s, e);
     settle_doubts(s, e, row);
+    letters_take(s, e, row);
     if (e->arm) {
         e->arm = false;
         arm_tasks(s, e);
@@ -395,6 +418,11 @@ static void load_continue(struct load *l)
         struct entry *e = entry_find(s, &l->ids[l->at]);
         const struct exec_row *row = &l->req.rows[l->at];
         if (e == NULL || e->state != ENTRY_LOADING || list_linked(&e->queue)) {
+            l->at++;
+            continue;
+        }
+        if (l->life != s->lives) {
+            entry_load(s, e, false);
             l->at++;
             continue;
         }
@@ -450,13 +478,18 @@ void loads_start(struct shard *s)
         l->wait.done = load_def_done;
         arena_init(&l->arena, 0);
         struct list *it;
+        bool inbox = false;
+        l->life = s->lives;
         while (l->len < LOAD_IDS_MAX && (it = list_pop_front(&s->loading)) != NULL) {
-            l->ids[l->len++] = LIST_ENTRY(it, struct entry, queue)->id;
+            const struct entry *e = LIST_ENTRY(it, struct entry, queue);
+            inbox = inbox || e->arm;
+            l->ids[l->len++] = e->id;
         }
         l->req = (struct store_load){
             .req = {.op = STORE_LOAD, .loop = s->c.loop, .done = load_done, .arena = &l->arena},
             .ids = l->ids,
-            .ids_len = l->len};
+            .ids_len = l->len,
+            .inbox = inbox};
         s->loads++;
         store_submit(s->c.store, &l->req.req);
     }

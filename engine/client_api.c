@@ -3,6 +3,7 @@
 
 #include "base/digest.h"
 #include "engine/engine_internal.h"
+#include "engine/starts.h"
 
 LOG_MODULE("client_api");
 
@@ -129,7 +130,7 @@ static void hello_finish(struct call *c, uint32_t tenant)
                    STR_ARG(conn->name));
         return;
     }
-    uint64_t before = dispatch_session_conn(f->dispatch, in->instance);
+    uint64_t before = dispatch_session_conn(f->dispatch, in->instance, tenant);
     if (before != 0 && before != conn->id) {
         conn_supersede(f, before);
     }
@@ -182,7 +183,10 @@ void api_hello(struct call *c)
         call_error(c, ERR_INVALID, "instance must be a random number, not 0");
         return;
     }
-    struct hello *h = ARENA_NEW(&c->frame->arena, struct hello);
+    struct hello *h = CALL_NEW(c, struct hello);
+    if (h == NULL) {
+        return;
+    }
     h->call = c;
     h->ask = (struct tenant_ask){.name = name, .create = true, .done = hello_tenant_done};
     tenant_ask(c->frame->front, &h->ask);
@@ -190,155 +194,27 @@ void api_hello(struct call *c)
 
 /* ---- start ---- */
 
-struct start {
+struct start_call {
     struct call *call;
-    struct map_node node; /* in front.starting, until the store has answered */
-    struct list link;     /* in the followers of the first start under this key */
-    struct list followers;
-    bool first;
-    uint32_t tenant;
-    struct str workflow, name, input;
-    uint64_t digest;
-    struct item_start what;
-    struct defs_wait wait;
-    struct store_start_lookup lookup;
-    struct start_key key;
+    struct start start;
+    char name[EXEC_ID_TEXT + 1]; /* when the client gave none */
 };
 
-static bool start_eq(const struct map_node *n, const void *key)
+static void start_done(struct start *s)
 {
-    const struct start *a = MAP_ENTRY(n, const struct start, node), *b = key;
-    return a->tenant == b->tenant && str_eq(a->workflow, b->workflow) && str_eq(a->name, b->name);
-}
-
-static uint64_t start_hash(const struct start *s)
-{
-    return hash_bytes(s->workflow.p, s->workflow.size) * 31 + hash_bytes(s->name.p, s->name.size) +
-           s->tenant;
-}
-
-static void start_answer(struct start *s, const struct exec_id *id, bool created, struct wall at)
-{
+    struct call *c = CONTAINER_OF(s, struct start_call, start)->call;
     char text[EXEC_ID_TEXT + 1];
-    exec_id_format(id, text);
+    if (s->err != ERR_OK) {
+        call_error(c, s->err, "%s", s->detail);
+        return;
+    }
+    exec_id_format(&s->exec, text);
     struct msg m = {.type = MSG_START_OK};
     m.u.start_ok.execution = str_of(text);
-    m.u.start_ok.created = created;
-    m.u.start_ok.started_at_ms = wall_ms(at);
+    m.u.start_ok.created = s->created;
+    m.u.start_ok.started_at_ms = wall_ms(s->started_at);
     m.u.start_ok.name = s->name;
-    call_answer(s->call, &m);
-}
-
-static void start_look_up(struct start *s);
-
-/* The first start under the key has its answer: those that came meanwhile look it up. */
-static void start_release(struct start *s)
-{
-    struct front *f = s->call->frame->front;
-    if (!s->first) {
-        return;
-    }
-    s->first = false;
-    map_remove(&f->starting, &s->node);
-    struct list *l;
-    while ((l = list_pop_front(&s->followers)) != NULL) {
-        start_look_up(LIST_ENTRY(l, struct start, link));
-    }
-}
-
-static void start_looked_up(struct store_req *r)
-{
-    struct start *s =
-        CONTAINER_OF(CONTAINER_OF(r, struct store_start_lookup, req), struct start, lookup);
-    const struct start_found *found = s->lookup.found;
-    if (r->err != ERR_OK) {
-        call_error(s->call, r->err, "looking up the execution: %s", r->detail.text);
-    } else if (!found->found) {
-        call_error(s->call, ERR_RETRY, "an earlier start of this name did not succeed; try again");
-    } else if (found->digest != s->digest) {
-        call_error(s->call, ERR_EXISTS,
-                   "an execution of workflow \"%.*s\" named \"%.*s\" exists with another input",
-                   STR_ARG(s->workflow), STR_ARG(s->name));
-    } else {
-        start_answer(s, &found->exec, false, (struct wall){0});
-    }
-}
-
-static void start_look_up(struct start *s)
-{
-    struct front *f = s->call->frame->front;
-    s->key = (struct start_key){.tenant = s->tenant, .workflow = s->workflow, .name = s->name};
-    s->lookup = (struct store_start_lookup){.req = {.op = STORE_START_LOOKUP,
-                                                    .loop = f->loop,
-                                                    .done = start_looked_up,
-                                                    .arena = call_arena(s->call)},
-                                            .keys = &s->key,
-                                            .keys_len = 1};
-    store_submit(f->store, &s->lookup.req);
-}
-
-static void start_done(struct item *it)
-{
-    struct start *s = it->owner;
-    struct call *c = s->call;
-    enum err e = it->err;
-    struct wall at = s->what.ident.started_at;
-    struct exec_id id = it->exec;
-    char detail[ERR_DETAIL_SIZE];
-    (void)snprintf(detail, sizeof(detail), "%.*s", STR_ARG(it->detail));
-    item_fini(it);
-    start_release(s);
-    if (e == ERR_OK) {
-        fault_hit(c->frame->front->faults, FAULT_START_AFTER_COMMIT);
-        start_answer(s, &id, true, at);
-    } else if (e == ERR_EXISTS) {
-        start_look_up(s);
-    } else {
-        call_error(c, e, "%s", detail);
-    }
-}
-
-static void start_defined(struct defs_wait *w, struct def *def, const struct definition_row *row,
-                          enum err e)
-{
-    struct start *s = CONTAINER_OF(w, struct start, wait);
-    struct call *c = s->call;
-    struct front *f = c->frame->front;
-    if (def == NULL && e != ERR_NO_WORKFLOW) {
-        start_release(s);
-        call_error(c, e, "reading the definition of \"%.*s\": %s", STR_ARG(s->workflow),
-                   err_text(e));
-        return;
-    }
-    if (def == NULL || row->deleted) {
-        start_release(s);
-        call_error(c, ERR_NO_WORKFLOW, "no workflow named \"%.*s\"; put its definition first",
-                   STR_ARG(s->workflow));
-        return;
-    }
-    if (!f->clock.set) {
-        start_release(s);
-        call_error(c, ERR_RETRY, "the store's clock is not known yet");
-        return;
-    }
-    struct wall now = front_now(f);
-    s->what =
-        (struct item_start){.ident = {.id = exec_id_make(f->lanes.shard,
-                                                         slot_of(s->tenant, s->workflow, s->name),
-                                                         s->tenant, now, &f->rng),
-                                      .workflow = s->workflow,
-                                      .name = s->name,
-                                      .started_at = now,
-                                      .def_revision = row->revision},
-                            .def = def_ref(def),
-                            .life = f->lives,
-                            .tenant = s->tenant,
-                            .digest = s->digest};
-    item_init(&c->item, ITEM_START, &s->what.ident.id, start_done, s);
-    c->item.start = &s->what;
-    c->item.fact = (struct fact){.type = FACT_START, .payload = s->input};
-    fault_hit(f->faults, FAULT_START_BEFORE_COMMIT);
-    shard_submit(front_shard(f, &c->item.exec), &c->item);
+    call_answer(c, &m);
 }
 
 static bool start_valid(struct call *c, const struct msg_start *in)
@@ -366,30 +242,24 @@ void api_start(struct call *c)
     if (!start_valid(c, in)) {
         return;
     }
-    struct start *s = ARENA_NEW(&c->frame->arena, struct start);
-    s->call = c;
+    struct start_call *sc = CALL_NEW(c, struct start_call);
+    if (sc == NULL) {
+        return;
+    }
+    sc->call = c;
+    struct start *s = &sc->start;
     s->tenant = c->frame->conn->tenant;
     s->workflow = in->workflow;
     s->name = in->name;
     s->input = in->input.size == 0 ? STR("{}") : in->input;
-    list_init(&s->link);
-    list_init(&s->followers);
+    s->arena = call_arena(c);
+    s->done = start_done;
     if (s->name.size == 0) {
         struct uuid u = uuid_make(&f->rng);
-        char *text = arena_alloc(&c->frame->arena, EXEC_ID_TEXT + 1);
-        uuid_format(&u, text);
-        s->name = (struct str){text, EXEC_ID_TEXT};
+        uuid_format(&u, sc->name);
+        s->name = str_of(sc->name);
     }
-    s->digest = hash_bytes(s->input.p, s->input.size);
-    struct map_node *n = map_find(&f->starting, start_hash(s), s, start_eq);
-    if (n != NULL) {
-        list_push_back(&MAP_ENTRY(n, struct start, node)->followers, &s->link);
-        return;
-    }
-    s->first = true;
-    map_insert(&f->starting, &s->node, start_hash(s));
-    s->wait.done = start_defined;
-    defs_newest(f->defs, s->tenant, s->workflow, &s->wait);
+    start_run(f, s);
 }
 
 /* ---- describe, watch ---- */
@@ -486,7 +356,10 @@ void api_describe(struct call *c)
 {
     const struct msg_describe *in = &c->msg.u.describe;
     struct front *f = c->frame->front;
-    struct describe *d = ARENA_NEW(&c->frame->arena, struct describe);
+    struct describe *d = CALL_NEW(c, struct describe);
+    if (d == NULL) {
+        return;
+    }
     d->call = c;
     if (in->execution.size > 0) {
         struct exec_id id;
@@ -651,10 +524,14 @@ struct def_call {
     } u;
 };
 
+/* NULL: there is no memory for it, and the call is answered. */
 static struct def_call *def_call_new(struct call *c, enum store_op op,
                                      void (*done)(struct store_req *))
 {
-    struct def_call *d = ARENA_NEW(&c->frame->arena, struct def_call);
+    struct def_call *d = CALL_NEW(c, struct def_call);
+    if (d == NULL) {
+        return NULL;
+    }
     d->call = c;
     d->u.req = (struct store_req){.op = op,
                                   .loop = c->frame->front->loop,
@@ -665,8 +542,8 @@ static struct def_call *def_call_new(struct call *c, enum store_op op,
 
 static void def_problems_answer(struct call *c, const struct def_problems *p)
 {
-    struct msg_problem *rows = ARENA_ARRAY(&c->frame->arena, struct msg_problem, p->len);
     uint32_t n = MIN(p->len, (uint32_t)MSG_PROBLEMS_MAX);
+    struct msg_problem *rows = ARENA_ARRAY(call_arena(c), struct msg_problem, n);
     for (uint32_t i = 0; i < n; i++) {
         rows[i] =
             (struct msg_problem){.line = p->v[i].line,
@@ -731,11 +608,16 @@ void api_def_put(struct call *c)
         return;
     }
     struct def_call *d = def_call_new(c, STORE_DEF_PUT, def_put_done);
+    if (d == NULL) {
+        def_unref(def);
+        def_problems_fini(&problems);
+        return;
+    }
     struct store_def_put *put = &d->u.put;
     uint32_t n = def_state_count(def);
-    struct str *paths = ARENA_ARRAY(&c->frame->arena, struct str, n);
+    struct str *paths = ARENA_ARRAY(call_arena(c), struct str, n);
     for (uint32_t i = 0; i < n; i++) {
-        paths[i] = str_dup(&c->frame->arena, def_state_path(def, i));
+        paths[i] = str_dup(call_arena(c), def_state_path(def, i));
     }
     def_digest(def, d->digest);
     put->tenant = c->frame->conn->tenant;
@@ -754,6 +636,9 @@ void api_def_put(struct call *c)
 void api_def_delete(struct call *c)
 {
     struct def_call *d = def_call_new(c, STORE_DEF_PUT, def_put_done);
+    if (d == NULL) {
+        return;
+    }
     d->u.put.tenant = c->frame->conn->tenant;
     d->u.put.workflow = c->msg.u.def_delete.workflow;
     d->u.put.delete_workflow = true;
@@ -781,6 +666,9 @@ static void def_get_done(struct store_req *r)
 void api_def_get(struct call *c)
 {
     struct def_call *d = def_call_new(c, STORE_DEF_GET, def_get_done);
+    if (d == NULL) {
+        return;
+    }
     d->u.get.tenant = c->frame->conn->tenant;
     d->u.get.workflow = c->msg.u.def_get.workflow;
     d->u.get.version = c->msg.u.def_get.version;
@@ -796,7 +684,7 @@ static void def_list_done(struct store_req *r)
         return;
     }
     const struct store_def_list *list = &d->u.list;
-    struct msg_def_row *rows = ARENA_ARRAY(&c->frame->arena, struct msg_def_row, list->rows_len);
+    struct msg_def_row *rows = ARENA_ARRAY(call_arena(c), struct msg_def_row, list->rows_len);
     for (uint32_t i = 0; i < list->rows_len; i++) {
         rows[i] = (struct msg_def_row){.workflow = list->rows[i].workflow,
                                        .version = list->rows[i].version,
@@ -815,6 +703,9 @@ void api_def_list(struct call *c)
 {
     const struct msg_def_list *in = &c->msg.u.def_list;
     struct def_call *d = def_call_new(c, STORE_DEF_LIST, def_list_done);
+    if (d == NULL) {
+        return;
+    }
     d->u.list.tenant = c->frame->conn->tenant;
     d->u.list.after = in->after;
     d->u.list.limit = in->limit == 0 ? 100 : MIN(in->limit, (uint32_t)MSG_ROWS_MAX);

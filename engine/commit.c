@@ -2,15 +2,15 @@
  *
  * Group commit of whatever arrived while the last commit ran: the first batch goes out at once; a second one
  * only when it is worth a transaction of its own (batch_min) or the first has come back. A batch refused
- * as a whole is tried again, then halved until the turn that cannot be stored stands alone. A batch
- * without an answer is in doubt: its executions are read again, and the turn id tells. */
+ * as a whole is tried again, then halved until the turn that cannot be stored stands alone; but not
+ * when the store is away or a lock was not to be had, which is no turn's fault. A batch without an answer is in doubt: its executions are read again, and the turn id tells. */
 #include "base/prelude.h"
 
 #include "engine/shard_internal.h"
 
 LOG_MODULE("commit");
 
-static void batch_send(struct batch *b);
+static void batch_next(struct batch *b);
 
 /* ---- filling ---- */
 
@@ -22,13 +22,14 @@ static void batch_reset(struct batch *b)
     b->len = 0;
     b->bytes = 0;
     b->ranges = 0;
+    b->report.turns_len = 0;
     b->backoff_us = 0;
     list_init(&b->report.items);
 }
 
 static void retry_fired(struct loop_timer *timer)
 {
-    batch_send(CONTAINER_OF(timer, struct batch, retry));
+    batch_next(CONTAINER_OF(timer, struct batch, retry));
 }
 
 static struct batch *batch_new(struct shard *s)
@@ -110,6 +111,7 @@ static void ctx_tasks(struct arena *a, struct turn_ctx *c, const struct turn_out
                                        str_dup(a, def_state_path(exec_def(c->entry->x), t->state)),
                                    .timeout_at = t->timeout_at,
                                    .heartbeat_us = t->heartbeat_us,
+                                   .waits = task_waits(t),
                                    .has_input = true,
                                    .input = str_dup(a, t->input)};
     }
@@ -185,6 +187,16 @@ static void ctx_start(struct arena *a, struct turn_ctx *c)
     c->row.start = &c->start;
 }
 
+static struct task_token *task_refs(struct arena *a, const struct entry *e,
+                                    const struct core_task_ref *refs, uint32_t len)
+{
+    struct task_token *v = ARENA_ARRAY(a, struct task_token, len);
+    for (uint32_t i = 0; i < len; i++) {
+        v[i].ref = (struct task_ref){.exec = e->id, .seq = refs[i].seq, .idx = refs[i].idx};
+    }
+    return v;
+}
+
 void batch_add(struct shard *s, struct batch *b, struct entry *e, struct list *items,
                uint64_t seq_prev, const struct turn_out *out)
 {
@@ -214,14 +226,11 @@ void batch_add(struct shard *s, struct batch *b, struct entry *e, struct list *i
                                .due_max = out->due_max};
     ctx_tasks(a, c, out);
     ctx_timers(s, a, c, out);
-    struct task_token *done = ARENA_ARRAY(a, struct task_token, out->tasks_done_len);
-    for (uint32_t i = 0; i < out->tasks_done_len; i++) {
-        done[i].ref = (struct task_ref){.exec = e->id,
-                                        .seq = out->tasks_done[i].seq,
-                                        .idx = out->tasks_done[i].idx};
-    }
-    c->row.tasks_done = done;
+    c->row.tasks_done = task_refs(a, e, out->tasks_done, out->tasks_done_len);
     c->row.tasks_done_len = out->tasks_done_len;
+    c->row.tasks_submitted = task_refs(a, e, out->tasks_submitted, out->tasks_submitted_len);
+    c->row.tasks_submitted_len = out->tasks_submitted_len;
+    ctx_letters(s, a, c, out);
     if (seq_prev == 0) {
         ctx_start(a, c);
     }
@@ -231,6 +240,9 @@ void batch_add(struct shard *s, struct batch *b, struct entry *e, struct list *i
     b->rows[b->len] = &c->row;
     b->len++;
     b->bytes += c->row.body.size + c->row.snapshot.size;
+    for (uint32_t i = 0; i < c->row.inbox_new_len; i++) {
+        b->bytes += c->row.inbox_new[i].payload.size;
+    }
 }
 
 /* ---- answers ---- */
@@ -274,6 +286,10 @@ static void turn_durable(struct shard *s, struct batch *b, struct turn_ctx *c)
     }
     out->tasks_done = (struct task_token *)(uintptr_t)c->row.tasks_done;
     out->tasks_done_len = c->row.tasks_done_len;
+    out->tasks_submitted = c->row.tasks_submitted;
+    out->tasks_submitted_len = c->row.tasks_submitted_len;
+    out->letters = c->row.inbox_new;
+    out->letters_len = c->row.inbox_new_len;
     struct list *l;
     while ((l = list_pop_front(&c->items)) != NULL) {
         struct item *it = LIST_ENTRY(l, struct item, link);
@@ -351,7 +367,7 @@ static void turn_again(struct shard *s, struct turn_ctx *c, enum err err)
     metric_add(&metric_early, c->row.result == TURN_EARLY ? 1 : 0);
     /* A batch that was sent twice may be refused by its own first sending. */
     items_return(c, c->row.turn);
-    entry_closing(e, c->row.tasks_done, c->row.tasks_done_len);
+    entry_doubt(e, &c->row);
     if (err_class(err) == ERRC_FENCED && c->row.start != NULL) {
         /* Perhaps a failover: the definition's number may mean another one now. */
         entry_fail(s, e, ERR_UNKNOWN);
@@ -370,8 +386,9 @@ static void turn_again(struct shard *s, struct turn_ctx *c, enum err err)
     LIST_FOREACH_SAFE(l, &e->waiting)
     {
         struct item *it = LIST_ENTRY(l, struct item, link);
-        /* Nobody would repeat a deadline: it stays until it is folded, unless it cannot be stored. */
-        bool spent = it->done != NULL && it->tries > ITEM_TRIES_MAX;
+        /* Nobody would repeat a deadline or a letter: it stays until it is folded, unless it cannot be
+         * stored. */
+        bool spent = it->done != NULL && it->letter.p == NULL && it->tries > ITEM_TRIES_MAX;
         if (spent || (fatal && it->tries > 0)) {
             list_remove(l);
             item_finish(s, it, fatal ? err : ERR_RETRY);
@@ -397,6 +414,9 @@ static void turn_settle(struct shard *s, struct batch *b, struct turn_ctx *c, en
     case TURN_WINDOW:
     case TURN_DROPPED:
         turn_again(s, c, err);
+        return;
+    }
+    if (letters_again(s, c->entry)) {
         return;
     }
     if (!list_empty(&c->entry->waiting) || c->entry->yielded) {
@@ -437,6 +457,10 @@ static bool range_retry(struct batch *b, enum err err)
     uint32_t from = b->range[i].from, to = b->range[i].to;
     enum err_class class = err_class(err);
     metric_add(&metric_batches_retried, 1);
+    if (err == ERR_LOCKED) {
+        return !b->shard
+                    ->stopping; /* whole: the turns are good, and the store has waited already */
+    }
     if (err == ERR_UNAVAILABLE || err == ERR_LIMIT) {
         b->backoff_us = MIN(MAX(b->backoff_us * 2, (int64_t)BACKOFF_US), (int64_t)BACKOFF_MAX_US);
         return !b->shard->stopping;
@@ -461,6 +485,19 @@ static bool range_retry(struct batch *b, enum err err)
     return true;
 }
 
+/* The last range is answered. */
+static void range_settle(struct batch *b, enum err err)
+{
+    uint32_t from = b->range[b->ranges - 1].from, to = b->range[b->ranges - 1].to;
+    for (uint32_t i = from; i < to; i++) {
+        if (err != ERR_OK) {
+            b->ctx[i]->row.result = TURN_DROPPED;
+        }
+        turn_settle(b->shard, b, b->ctx[i], err);
+    }
+    b->ranges--;
+}
+
 static void commit_done(struct store_req *r)
 {
     struct store_commit *req = CONTAINER_OF(r, struct store_commit, req);
@@ -477,15 +514,9 @@ static void commit_done(struct store_req *r)
         log_warn("batch not committed", "turns=%u error=%s detail=\"%s\"", req->turns_len,
                  err_name(r->err), r->detail.text);
     }
-    uint32_t from = b->range[b->ranges - 1].from, to = b->range[b->ranges - 1].to;
-    for (uint32_t i = from; i < to; i++) {
-        if (r->err != ERR_OK) {
-            b->ctx[i]->row.result = TURN_DROPPED;
-        }
-        turn_settle(s, b, b->ctx[i], r->err);
-    }
-    if (--b->ranges > 0) {
-        batch_send(b);
+    range_settle(b, r->err);
+    if (b->ranges > 0) {
+        batch_next(b);
     } else {
         batch_finish(b);
     }
@@ -502,15 +533,44 @@ static void batch_send(struct batch *b)
         .shard = s->c.shard,
         .incarnation = s->incarnation,
         /* A copy: the lanes held may change while the store reads it. */
-        .lanes = arena_memdup(&b->arena, s->held, s->held_len * sizeof(s->held[0])),
-        .lanes_len = s->held_len,
+        .lanes = arena_memdup(&b->arena, s->claims, s->claims_len * sizeof(s->claims[0])),
+        .lanes_len = s->claims_len,
         .turns = b->rows + from,
         .turns_len = to - from,
     };
     metric_add(&metric_batches, 1);
     trace("commit", to - from, s->in_flight);
     store_submit(s->c.store, &b->commit.req);
-    fault_hit(s->c.faults, FAULT_COMMIT_AFTER_SEND);
+    fault_hit(s->c.faults, FAULT_COMMIT_AFTER_SUBMIT);
+}
+
+/* Sends the last range, unless the incarnation is another one by now: a failover may have undone what its
+ * starts and letters rest on, which compare-and-set of their own executions does not see. */
+static void batch_next(struct batch *b)
+{
+    if (b->report.life == b->shard->lives) {
+        batch_send(b);
+        return;
+    }
+    while (b->ranges > 0) {
+        range_settle(b, ERR_FENCED);
+    }
+    batch_finish(b);
+}
+
+void batch_void(struct shard *s)
+{
+    struct batch *b = s->open;
+    if (b == NULL || b->len == 0) {
+        return;
+    }
+    s->open = NULL;
+    s->in_flight++;
+    b->range[0].from = 0;
+    b->range[0].to = b->len;
+    b->ranges = 1;
+    range_settle(b, ERR_FENCED);
+    batch_finish(b);
 }
 
 void batches_flush(struct shard *s)
@@ -527,6 +587,6 @@ void batches_flush(struct shard *s)
     b->range[0].again = false;
     b->ranges = 1;
     b->report.turns = ARENA_ARRAY(&b->arena, struct report_turn, b->len);
-    b->report.turns_len = 0;
+    b->report.life = s->lives;
     batch_send(b);
 }

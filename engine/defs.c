@@ -21,6 +21,7 @@ struct revision {
     struct list lru;
     uint64_t revision;
     struct def *def; /* NULL while it is being read */
+    struct mono at;  /* when it was parsed */
     struct definition_row row;
     struct arena arena; /* of row */
     struct list waits;
@@ -49,6 +50,7 @@ struct defs {
     struct loop *loop;
     struct store *store;
     uint32_t max;
+    int64_t expire_us;
     struct map revisions, newest;
     struct list lru;
     uint32_t busy;
@@ -113,6 +115,7 @@ static enum err revision_parse(struct revision *r)
         metric_add(&metric_cached_definitions_bytes, r->size);
     }
     def_problems_fini(&problems);
+    r->at = loop_now(r->defs->loop);
     return e;
 }
 
@@ -120,7 +123,8 @@ static enum err revision_parse(struct revision *r)
 static bool read_again(struct defs *d, struct store_def_get *get, uint32_t *tries)
 {
     enum err_class class = err_class(get->req.err);
-    bool passing = class == ERRC_UNKNOWN || get->req.err == ERR_SERIALIZATION;
+    bool passing = class == ERRC_UNKNOWN || get->req.err == ERR_SERIALIZATION ||
+                   get->req.err == ERR_LOCKED;
     if (!passing || ++*tries == READ_TRIES) {
         return false;
     }
@@ -176,9 +180,20 @@ static struct revision *revision_new(struct defs *d, uint64_t revision)
     return r;
 }
 
-struct def *defs_find(struct defs *d, uint64_t revision)
+/* Found and not too old. Whoever uses an old one has a reference and is not disturbed. */
+static struct revision *revision_fresh(struct defs *d, uint64_t revision)
 {
     struct revision *r = revision_find(d, revision);
+    if (r != NULL && r->def != NULL && loop_now(d->loop).us - r->at.us >= d->expire_us) {
+        revision_drop(d, r);
+        return NULL;
+    }
+    return r;
+}
+
+struct def *defs_find(struct defs *d, uint64_t revision)
+{
+    struct revision *r = revision_fresh(d, revision);
     if (r == NULL || r->def == NULL) {
         return NULL;
     }
@@ -190,7 +205,7 @@ struct def *defs_find(struct defs *d, uint64_t revision)
 void defs_get(struct defs *d, uint64_t revision, struct defs_wait *w)
 {
     LOOP_OWNED(d->loop);
-    struct revision *r = revision_find(d, revision);
+    struct revision *r = revision_fresh(d, revision);
     if (r != NULL && r->def != NULL) {
         (void)defs_find(d, revision);
         w->done(w, r->def, &r->row, ERR_OK);
@@ -248,7 +263,7 @@ static void newest_drop(struct defs *d, struct newest *n)
 static enum err newest_adopt(struct defs *d, struct newest *n, uint64_t *revision)
 {
     const struct definition_row *row = &n->req.row;
-    struct revision *r = revision_find(d, row->revision);
+    struct revision *r = revision_fresh(d, row->revision);
     *revision = row->revision;
     if (r != NULL && r->def != NULL) {
         r->row.deleted = row->deleted; /* all that may change of a revision */
@@ -369,13 +384,14 @@ void defs_forget(struct defs *d, uint32_t tenant, struct str workflow)
 
 /* ---- life ---- */
 
-struct defs *defs_new(struct loop *loop, struct store *store, uint32_t max)
+struct defs *defs_new(struct loop *loop, struct store *store, uint32_t max, int64_t expire_us)
 {
-    PRE(max > 0);
+    PRE(max > 0 && expire_us > 0);
     struct defs *d = MEM_NEW(struct defs);
     d->loop = loop;
     d->store = store;
     d->max = max;
+    d->expire_us = expire_us;
     map_init(&d->revisions);
     map_init(&d->newest);
     list_init(&d->lru);

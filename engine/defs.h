@@ -16,10 +16,11 @@ struct defs_wait {
                  enum err e);
 };
 
-struct defs *defs_new(struct loop *loop, struct store *store, uint32_t max);
+/* Keeps at most "max" revisions in use lately; one parsed "expire_us" ago is read again. */
+struct defs *defs_new(struct loop *loop, struct store *store, uint32_t max, int64_t expire_us);
 void defs_free(struct defs *d); /* no wait may be open */
 /* By revision: content never changes on one timeline of the store. */
-struct def *defs_find(struct defs *d, uint64_t revision); /* NULL: not in memory */
+struct def *defs_find(struct defs *d, uint64_t revision); /* NULL: not in memory, or too old */
 void defs_get(struct defs *d, uint64_t revision, struct defs_wait *w);
 /* The newest of (tenant, workflow); remembered for "fresh_us". */
 void defs_newest(struct defs *d, uint32_t tenant, struct str workflow, struct defs_wait *w);

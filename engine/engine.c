@@ -78,6 +78,7 @@ static void front_lost(struct front *f, const struct news *n)
 {
     for (uint32_t i = 0; i < n->len; i++) {
         dispatch_clear_lane(f->dispatch, &f->lanes.lane[n->lanes[i]]);
+        children_clear_lane(f, &f->lanes.lane[n->lanes[i]]);
         lanes_lose(&f->lanes, n->lanes[i]);
     }
 }
@@ -106,6 +107,7 @@ static void to_front(struct front *f, const struct news *n)
             lanes_set(&f->lanes, &n->rows[i], true);
         }
         recover_start(f, true);
+        inbox_scan(f);
         break;
     case NEWS_FOREIGN:
         for (uint32_t i = 0; i < n->len; i++) {
@@ -125,6 +127,7 @@ static void to_front(struct front *f, const struct news *n)
         break;
     case NEWS_MISSED:
         recover_start(f, false);
+        inbox_scan(f);
         break;
     case NEWS_INCARNATION:
         f->lives++;
@@ -179,24 +182,12 @@ static void news_all(struct engine *e, const struct news *n)
     news_send(e, NULL, e->c.front, n);
 }
 
-/* Each turn loop gets its own lanes only. */
+/* Each turn loop takes its own lanes; of the others it keeps the claims. */
 static void news_lanes(struct engine *e, enum news_type type, const struct lane_row *rows,
                        uint32_t len)
 {
-    struct lane_row *mine = MEM_ARRAY(struct lane_row, len + 1);
-    for (uint32_t i = 0; i < e->c.turns_len; i++) {
-        uint32_t n = 0;
-        for (uint32_t k = 0; k < len; k++) {
-            if (rows[k].lane % e->c.turns_len == i) {
-                mine[n++] = rows[k];
-            }
-        }
-        news_send(e, e->shards[i], e->c.turns[i],
-                  &(struct news){.type = type, .rows = mine, .len = n});
-    }
-    memcpy(mine, rows, len * sizeof(rows[0]));
-    news_send(e, NULL, e->c.front, &(struct news){.type = type, .rows = mine, .len = len});
-    mem_free(mine);
+    news_all(e,
+             &(struct news){.type = type, .rows = (struct lane_row *)(uintptr_t)rows, .len = len});
 }
 
 /* ---- the owner's handler: on the control loop ---- */
@@ -242,14 +233,6 @@ static void on_missed(struct owner_handler *h)
     news_all(of(h), &(struct news){.type = NEWS_MISSED});
 }
 
-static void announced_done(struct item *it)
-{
-    struct front *f = it->owner;
-    f->requests--;
-    item_fini(it);
-    mem_free(it);
-}
-
 struct announce {
     struct loop_task task;
     struct engine *engine;
@@ -260,12 +243,8 @@ struct announce {
 static void announce_run(struct loop_task *task)
 {
     struct announce *a = CONTAINER_OF(task, struct announce, task);
-    struct front *f = &a->engine->front;
     for (uint32_t i = 0; i < a->len; i++) {
-        struct item *it = MEM_NEW(struct item);
-        item_init(it, ITEM_TOUCH, &a->ids[i], announced_done, f);
-        f->requests++;
-        shard_submit(front_shard(f, &a->ids[i]), it);
+        front_touch(&a->engine->front, &a->ids[i]);
     }
     mem_free(a);
 }
@@ -368,6 +347,7 @@ static void owner_make(struct engine *e)
     rng_seed(&e->owner_rng, c->seed ^ UINT64_C(0x6f776e6572));
     e->owner = owner_new(&(struct owner_config){.loop = c->control,
                                                 .store = c->store,
+                                                .coord = c->coord,
                                                 .rng = &e->owner_rng,
                                                 .faults = c->faults,
                                                 .handler = &e->owner_handler,
@@ -394,10 +374,13 @@ struct engine *engine_new(const struct engine_config *config)
                                    .seed = config->seed + i * UINT64_C(0x9e3779b97f4a7c15),
                                    .faults = config->faults,
                                    .shard = config->shard,
+                                   .number = i,
+                                   .numbers = config->turns_len,
                                    .window_us = config->window_us,
                                    .chunk = config->timers_chunk,
                                    .cache_bytes = config->cache_bytes / config->turns_len,
                                    .definitions = config->definitions,
+                                   .definition_us = config->definition_us,
                                    .batches = config->batches,
                                    .batch_min = config->batch_min,
                                    .report = on_report,

@@ -19,6 +19,7 @@ struct engine_config {
     struct loop *turns[ENGINE_SHARDS_MAX];
     uint32_t turns_len;
     struct store *store;
+    struct coord *coord;
     struct transport *transport;
     struct fault_set *faults;
     uint64_t seed;
@@ -30,6 +31,7 @@ struct engine_config {
     uint32_t timers_chunk;       /* maxScheduledItems of HIGH_PRECISION */
     size_t cache_bytes;          /* of executions, all turn loops together */
     uint32_t definitions;        /* parsed definitions kept per loop */
+    int64_t definition_us;       /* one this old is read again */
     uint32_t batches, batch_min; /* commits in flight per turn loop; turns worth a second one */
     uint32_t requests_max;       /* new requests waiting inside; one more is answered LIMIT */
     /* On the control loop: the store's sessions must carry this incarnation from now on. */

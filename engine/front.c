@@ -95,6 +95,7 @@ static void net_frame_end(struct frame *fr)
         f->listener->ops->drop(f->listener, fr->request);
     } else {
         f->listener->ops->reply(f->listener, fr->request, buf_str(&fr->out));
+        fault_hit(f->faults, FAULT_REPLY_AFTER_SEND);
     }
     buf_fini(&fr->out);
     mem_free(fr);
@@ -120,15 +121,107 @@ struct arena *call_arena(struct call *c)
     return &c->arena;
 }
 
+/* ---- what one connection may have open ---- */
+
+static bool admit(struct front *f, struct conn *conn, uint32_t n)
+{
+    uint32_t mine = conn->calls + n;
+    bool many = mine > CONN_CALLS_MAX || f->calls + n > NODE_CALLS_MAX;
+    if (many && mine > CONN_CALLS_MIN && !conn->local) {
+        return false;
+    }
+    conn->calls = mine;
+    f->calls += n;
+    return true;
+}
+
+static void discharge(struct front *f, struct conn *conn, uint32_t n)
+{
+    PRE(conn->calls >= n && f->calls >= n);
+    conn->calls -= n;
+    f->calls -= n;
+}
+
+bool call_charge(struct call *c, uint32_t n)
+{
+    if (!admit(c->frame->front, c->frame->conn, n)) {
+        return false;
+    }
+    c->charge += n;
+    return true;
+}
+
+static const char frame_full[] = "the requests of this frame take too much memory: send several";
+
+void *call_alloc(struct call *c, size_t size)
+{
+    void *p = arena_zalloc(&c->frame->arena, size);
+    if (p == NULL) {
+        call_error(c, ERR_LIMIT, "%s", frame_full);
+    }
+    return p;
+}
+
+/* ---- answers ---- */
+
+/* Of an answer's bytes, what is kept for refusals: each request of a frame gets an answer, if only that
+ * there is no room for it. */
+enum { REFUSALS_SIZE = MSG_FRAME_MAX * (ERR_DETAIL_SIZE + 32) };
+
+static void frame_measure(struct frame *fr)
+{
+    size_t taken = msg_writer_size(&fr->writer) + fr->promised + REFUSALS_SIZE;
+    fr->room = taken < MESSAGE_SIZE_MAX ? MESSAGE_SIZE_MAX - taken : 0;
+}
+
+void call_promise(struct call *c, uint32_t size)
+{
+    c->promised += size;
+    c->frame->promised += size;
+    frame_measure(c->frame);
+}
+
+static enum err frame_add(struct frame *fr, const struct msg *m, struct err_detail *d)
+{
+    size_t before = fr->out.size;
+    enum err e = msg_writer_add(&fr->writer, m, d);
+    bool refusal = m->type == MSG_ERROR && m->u.error.problems_len == 0;
+    if (e == ERR_OK && !refusal &&
+        msg_writer_size(&fr->writer) + REFUSALS_SIZE > MESSAGE_SIZE_MAX) {
+        fr->out.size = before;
+        fr->writer.len--;
+        e = err_set(d, ERR_LIMIT,
+                    "the answers of this frame are too large for one: ask in several");
+    }
+    frame_measure(fr);
+    return e;
+}
+
+static struct msg error_msg(uint64_t corr, enum err e, const char *text)
+{
+    struct msg m = {.type = MSG_ERROR, .corr = corr};
+    enum err_class class = err_class(e);
+    m.u.error.code = (uint32_t)e;
+    m.u.error.text = str_of(text[0] != '\0' ? text : err_text(e));
+    if (class == ERRC_RETRY || class == ERRC_LIMIT) {
+        m.u.error.retry_after_ms = e == ERR_LIMIT ? 100 : 500;
+    }
+    return m;
+}
+
 static void call_end(struct call *c)
 {
+    struct frame *fr = c->frame;
     if (c->has_arena) {
         metric_max(&metric_arena_call, (int64_t)c->arena.used);
         arena_fini(&c->arena);
         c->has_arena = false;
     }
-    c->frame->front->requests--;
-    frame_unref(c->frame);
+    fr->promised -= c->promised;
+    frame_measure(fr);
+    fr->front->requests--;
+    discharge(fr->front, fr->conn, c->charge);
+    frame_unref(fr);
 }
 
 void call_answer(struct call *c, const struct msg *m)
@@ -136,12 +229,10 @@ void call_answer(struct call *c, const struct msg *m)
     struct msg out = *m;
     out.corr = c->msg.corr;
     struct err_detail d = {0};
-    enum err e = msg_writer_add(&c->frame->writer, &out, &d);
+    enum err e = frame_add(c->frame, &out, &d);
     if (e != ERR_OK) {
-        struct msg err = {.type = MSG_ERROR, .corr = c->msg.corr};
-        err.u.error.code = (uint32_t)e;
-        err.u.error.text = str_of(d.text);
-        (void)!msg_writer_add(&c->frame->writer, &err, NULL);
+        struct msg err = error_msg(c->msg.corr, e, d.text);
+        (void)!frame_add(c->frame, &err, NULL);
         log_warn("answer does not fit its frame", "type=%s detail=\"%s\"", msg_name(m->type),
                  d.text);
     }
@@ -156,19 +247,21 @@ void call_error(struct call *c, enum err e, const char *fmt, ...)
     (void)vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
     metric_add(&metric_refused, 1);
-    struct msg m = {.type = MSG_ERROR};
-    m.u.error.code = (uint32_t)e;
-    m.u.error.text = str_of(text[0] != '\0' ? text : err_text(e));
-    enum err_class class = err_class(e);
-    if (class == ERRC_RETRY || class == ERRC_LIMIT) {
-        m.u.error.retry_after_ms = e == ERR_LIMIT ? 100 : 500;
-    }
+    struct msg m = error_msg(c->msg.corr, e, text);
     call_answer(c, &m);
 }
 
 void call_drop(struct call *c)
 {
     call_end(c);
+}
+
+/* Answers a message that no call was made for. */
+static void frame_refuse(struct frame *fr, uint64_t corr, enum err e, const char *text)
+{
+    struct msg m = error_msg(corr, e, text);
+    metric_add(&metric_refused, 1);
+    (void)!frame_add(fr, &m, NULL);
 }
 
 /* ---- the table of messages: who handles it, and when it may come ---- */
@@ -237,34 +330,34 @@ static bool refused(struct front *f, struct call *c, unsigned need)
 static void call_begin(struct frame *fr, const struct msg *m, enum err e,
                        const struct err_detail *d)
 {
-    struct call *c = ARENA_NEW(&fr->arena, struct call);
-    c->frame = fr;
-    c->msg = *m;
-    fr->open++;
-    fr->front->requests++;
+    unsigned type = (unsigned)m->type;
     metric_add(&metric_requests, 1);
     if (e != ERR_OK) {
-        call_error(c, e, "%s", d->text);
+        frame_refuse(fr, m->corr, e, d->text);
         return;
     }
-    unsigned type = (unsigned)m->type;
     if (type >= ARRAY_LEN(handlers) || handlers[type].handle == NULL) {
-        call_error(c, ERR_UNSUPPORTED, "message %u is not for a node", type);
+        frame_refuse(fr, m->corr, ERR_UNSUPPORTED, "");
         return;
     }
+    if (!admit(fr->front, fr->conn, 1)) {
+        frame_refuse(fr, m->corr, ERR_LIMIT, "this connection has too many requests open");
+        return;
+    }
+    struct call *c = ARENA_NEW(&fr->arena, struct call);
+    if (c == NULL) {
+        discharge(fr->front, fr->conn, 1);
+        frame_refuse(fr, m->corr, ERR_LIMIT, frame_full);
+        return;
+    }
+    c->frame = fr;
+    c->msg = *m;
+    c->charge = 1;
+    fr->open++;
+    fr->front->requests++;
     if (!refused(fr->front, c, handlers[type].need)) {
         handlers[type].handle(c);
     }
-}
-
-/* Bytes no frame can be made of: say so, once, with no correlation. */
-static void frame_malformed(struct frame *fr, const struct err_detail *d)
-{
-    struct call *c = ARENA_NEW(&fr->arena, struct call);
-    c->frame = fr;
-    fr->open++;
-    fr->front->requests++;
-    call_error(c, ERR_MALFORMED, "%s", d->text);
 }
 
 static void frame_read(struct frame *fr)
@@ -273,9 +366,10 @@ static void frame_read(struct frame *fr)
     struct err_detail d = {0};
     enum err e = msg_reader_begin(&reader, fr->body, &fr->arena, &d);
     if (e != ERR_OK) {
-        frame_malformed(fr, &d);
+        frame_refuse(fr, 0, ERR_MALFORMED, d.text);
         return;
     }
+    reader.requests_only = true;
     struct msg m;
     struct err_detail md = {0};
     while (msg_reader_next(&reader, &m, &e, &md)) {
@@ -283,7 +377,7 @@ static void frame_read(struct frame *fr)
         md = (struct err_detail){0};
     }
     if (msg_reader_end(&reader, &d) != ERR_OK) {
-        frame_malformed(fr, &d);
+        frame_refuse(fr, 0, ERR_MALFORMED, d.text);
     }
 }
 
@@ -295,9 +389,10 @@ void frame_run(struct front *f, struct frame *fr, struct conn *conn, struct str 
     fr->body = body;
     fr->end = end;
     fr->open = 1;
-    arena_init(&fr->arena, 64u << 20);
+    arena_init(&fr->arena, FRAME_MEMORY_MAX);
     buf_init(&fr->out, MESSAGE_SIZE_MAX);
     msg_writer_begin(&fr->writer, &fr->out);
+    frame_measure(fr);
     list_push_back(&conn->frames, &fr->link);
     frame_read(fr);
     frame_unref(fr);
@@ -330,6 +425,15 @@ void front_flush_later(struct front *f)
     }
 }
 
+/* A task that is open: to the workers, or to the engine itself. */
+void task_arrived(struct front *f, const struct dispatch_task *t)
+{
+    dispatch_add(f->dispatch, t);
+    if (task_is_own(t)) {
+        children_add(f, &t->token);
+    }
+}
+
 void front_report(struct front *f, struct report *r)
 {
     LOOP_OWNED(f->loop);
@@ -337,12 +441,16 @@ void front_report(struct front *f, struct report *r)
         const struct report_turn *t = &r->turns[i];
         for (uint32_t k = 0; k < t->tasks_done_len; k++) {
             dispatch_remove(f->dispatch, &t->tasks_done[k]);
+            children_remove(f, &t->tasks_done[k]);
+        }
+        for (uint32_t k = 0; k < t->tasks_submitted_len; k++) {
+            dispatch_submitted(f->dispatch, &t->tasks_submitted[k]);
         }
         for (uint32_t k = 0; k < t->tasks_new_len; k++) {
             /* Of a lane lost meanwhile: its owner hands them out. Not gained yet: the scan that
              * follows finds them. */
             if (lanes_of(&f->lanes, &t->tasks_new[k].token.ref.exec)->held) {
-                dispatch_add(f->dispatch, &t->tasks_new[k]);
+                task_arrived(f, &t->tasks_new[k]);
             }
         }
     }
@@ -350,6 +458,13 @@ void front_report(struct front *f, struct report *r)
     while ((l = list_pop_front(&r->items)) != NULL) {
         struct item *it = LIST_ENTRY(l, struct item, link);
         it->done(it);
+    }
+    /* After what was asked is answered: a task is told that its child runs before it hears of its end. */
+    for (uint32_t i = 0; i < r->turns_len; i++) {
+        letters_deliver(f, r->turns[i].letters, r->turns[i].letters_len, r->life);
+        for (uint32_t k = 0; k < r->turns[i].touch_len; k++) {
+            front_touch(f, &r->turns[i].touch[k]);
+        }
     }
     dispatch_flush(f->dispatch);
     loop_post(r->home, &r->release);
@@ -377,12 +492,15 @@ void front_init(struct front *f, struct engine *e)
     map_init(&f->starting);
     lanes_init(&f->lanes, c->shard, c->window_us);
     storeclock_init(&f->clock);
-    f->defs = defs_new(c->front, c->store, c->definitions);
+    f->defs = defs_new(c->front, c->store, c->definitions, c->definition_us);
     front_dispatch_init(f);
+    children_init(f);
     f->dispatch = dispatch_new(&(struct dispatch_config){.loop = c->front,
                                                          .clock = &f->clock,
                                                          .faults = c->faults,
-                                                         .handler = &f->dispatch_handler});
+                                                         .handler = &f->dispatch_handler,
+                                                         .lease_us = 2 * c->heartbeat_us,
+                                                         .task_room = MSG_TASK_OVERHEAD});
     f->handler = (struct net_handler){.request = request_arrived, .closed = conn_closed};
 }
 
@@ -396,6 +514,7 @@ void front_stop(struct front *f)
 {
     LOOP_OWNED(f->loop);
     f->going_away = true;
+    children_stop(f);
     polls_answer_all(f);
 }
 
@@ -416,8 +535,10 @@ void front_fini(struct front *f)
         conn_free(f, c);
     }
     map_fini(&f->conns);
+    children_fini(f);
     tenants_fini(f);
     dispatch_free(f->dispatch);
+    mem_free(f->granted);
     defs_free(f->defs);
     mem_free((void *)(uintptr_t)f->other_node.p);
 }

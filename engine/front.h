@@ -31,6 +31,7 @@ struct conn {
     struct str name;    /* owned */
     struct list polls;  /* poll.link: waiting in dispatch */
     struct list frames; /* frame.link: not answered yet */
+    uint32_t calls;     /* open, and outcomes and tokens asked about: see call_charge */
     bool closed;        /* gone; freed with its last frame */
     bool local;         /* stands for this process: not in front.conns, says no hello */
 };
@@ -46,7 +47,9 @@ struct frame {
     /* All calls are answered and "out" is complete, or empty: sends it, frees the frame. */
     void (*end)(struct frame *fr);
     struct msg_writer writer;
-    uint32_t open; /* calls not answered, +1 while it is being read */
+    uint32_t open;   /* calls not answered, +1 while it is being read */
+    size_t promised; /* bytes of "out" kept for answers that wait for their last part */
+    size_t room;     /* bytes of "out" that are left for others, tasks above all */
 };
 
 /* One request of a frame. Lives in the frame's arena. */
@@ -56,6 +59,8 @@ struct call {
     struct item item;   /* of calls that ask a shard one thing */
     struct arena arena; /* outputs of a store request */
     bool has_arena;
+    uint32_t charge;   /* its part of conn.calls */
+    uint32_t promised; /* its part of frame.promised */
 };
 
 struct front {
@@ -73,16 +78,26 @@ struct front {
     struct rng rng;
     struct map conns;
     struct map tenants;  /* names known: client_api.c */
-    struct map starting; /* starts under way by key: client_api.c */
+    struct map starting; /* starts under way by key: starts.c */
     enum owner_state state;
     struct str other_node;
     bool going_away;
     struct loop_task flush;
     bool flush_posted;
-    uint32_t requests; /* calls and items open */
-    uint32_t parked;   /* of them polls that wait in dispatch: no burden */
+    uint32_t requests;       /* calls and items open */
+    uint32_t parked;         /* of them polls that wait in dispatch: no burden */
+    uint32_t calls;          /* conn.calls of all */
+    struct granted *granted; /* where answers to polls are put together: worker_api.c */
     uint32_t recoveries;
     uint32_t lives; /* incarnations so far; shards count the same news before */
+    struct children {
+        struct map jobs;     /* child executions to be started, by token */
+        struct list pending; /* child_job.link */
+        struct list later;   /* likewise: when "again" fires */
+        struct loop_timer again;
+        uint32_t active;
+        bool overflow; /* some were left in the store */
+    } children;        /* children.c */
 };
 
 /* front.c */
@@ -90,6 +105,12 @@ void front_init(struct front *f, struct engine *e);
 void front_fini(struct front *f);
 enum err front_listen(struct front *f, struct err_detail *d);
 void front_report(struct front *f, struct report *r);
+/* One of the engine's own: it does it itself. */
+static inline bool task_is_own(const struct dispatch_task *t)
+{
+    return t->queue.size > 0 && t->queue.p[0] == QUEUE_OWN_MARK;
+}
+void task_arrived(struct front *f, const struct dispatch_task *t);
 void front_stop(struct front *f); /* answers what waits; going-away to what comes */
 bool front_idle(const struct front *f);
 struct shard *front_shard(struct front *f, const struct exec_id *id);
@@ -102,6 +123,16 @@ void front_flush_later(struct front *f);
 void call_answer(struct call *c, const struct msg *m); /* corr is filled in */
 void call_error(struct call *c, enum err e, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void call_drop(struct call *c); /* no answer: the connection is gone */
+/* Zeroed memory for as long as the frame lives. NULL: the frame has had its share, and the call is
+ * answered. */
+void *call_alloc(struct call *c, size_t size) MUST_CHECK;
+#define CALL_NEW(c, type)      ((type *)call_alloc((c), sizeof(type)))
+#define CALL_ARRAY(c, type, n) ((type *)call_alloc((c), sizeof(type) * (size_t)(n)))
+/* "n" more things are open for the call's sake, until it is answered: counted like calls of the
+ * connection. False: it has too many already. */
+bool call_charge(struct call *c, uint32_t n) MUST_CHECK;
+/* Keeps bytes of the frame's answer for this call. */
+void call_promise(struct call *c, uint32_t size);
 void conn_supersede(struct front *f, uint64_t id);
 struct arena *call_arena(struct call *c); /* for a store request's outputs */
 struct wall front_now(const struct front *f);
@@ -117,6 +148,21 @@ struct tenant_ask {
     struct arena arena;
 };
 void tenant_ask(struct front *f, struct tenant_ask *ask);
+
+/* letters.c: what executions tell each other */
+void letters_deliver(struct front *f, const struct inbox_row *rows, uint32_t len, uint32_t life);
+/* The execution looks at its tables: tasks, timers or inbox rows may be new. */
+void front_touch(struct front *f, const struct exec_id *id);
+void inbox_scan(
+    struct front *f); /* touches those of the held lanes that have been told something */
+
+/* children.c: the engine is the worker of tasks that start executions */
+void children_init(struct front *f);
+void children_add(struct front *f, const struct task_token *t);
+void children_remove(struct front *f, const struct task_token *t); /* closed; nonce ignored */
+void children_clear_lane(struct front *f, const struct lane *lane);
+void children_stop(struct front *f); /* starts no more */
+void children_fini(struct front *f);
 
 /* Handlers of one message each. */
 void api_hello(struct call *c);

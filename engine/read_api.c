@@ -41,7 +41,7 @@ static void list_done(struct store_req *r)
     struct list_call *l =
         CONTAINER_OF(CONTAINER_OF(r, struct store_list, req), struct list_call, req);
     struct call *c = l->call;
-    struct arena *a = &c->frame->arena;
+    struct arena *a = call_arena(c);
     if (r->err != ERR_OK) {
         call_error(c, r->err, "%s", r->detail.text);
         return;
@@ -71,14 +71,17 @@ static void list_done(struct store_req *r)
 void api_list(struct call *c)
 {
     const struct msg_list *in = &c->msg.u.list;
-    struct list_call *l = ARENA_NEW(&c->frame->arena, struct list_call);
+    struct list_call *l = CALL_NEW(c, struct list_call);
+    if (l == NULL) {
+        return;
+    }
     l->call = c;
     l->req = (struct store_list){.req = {.op = STORE_LIST,
                                          .loop = c->frame->front->loop,
                                          .done = list_done,
                                          .arena = call_arena(c)},
                                  .tenant = c->frame->conn->tenant,
-                                 .workflow = in->workflow,
+                                 .workflow = in->workflow.size > 0 ? in->workflow : STR_NONE,
                                  .status = (uint8_t)in->status,
                                  .limit = limit_of(in->limit)};
     if (in->cursor.size > 0 &&
@@ -131,21 +134,9 @@ static void history_event(struct history_sink *sink, const struct history_event 
     if (e->id < h->from || e->id >= h->to || (!reverse && h->bytes > HISTORY_BYTES_MAX)) {
         return;
     }
-    char at[WALL_TEXT_SIZE];
-    wall_format(e->at, 3, at);
     struct buf b;
     buf_init(&b, 0);
-    buf_printf(&b, "{\"timestamp\":\"%s\",\"type\":\"%s\",\"id\":%u,\"previousEventId\":%u", at,
-               e->type, e->id, e->previous_id);
-    if (e->scope.size > 0) {
-        buf_puts(&b, ",\"scope\":");
-        json_write_string(&b, e->scope);
-    }
-    if (e->details != NULL) {
-        buf_puts(&b, ",\"details\":");
-        json_write(&b, e->details);
-    }
-    buf_putc(&b, '}');
+    history_write(&b, e);
     char *text = mem_alloc(b.size + 1);
     memcpy(text, b.p, b.size);
     h->events[h->len++] = (struct str){text, b.size};
@@ -311,7 +302,10 @@ static void history_loaded(struct store_req *r)
 void api_history(struct call *c)
 {
     const struct msg_history *in = &c->msg.u.history;
-    struct history *h = ARENA_NEW(&c->frame->arena, struct history);
+    struct history *h = CALL_NEW(c, struct history);
+    if (h == NULL) {
+        return;
+    }
     h->call = c;
     h->sink.event = history_event;
     if (exec_id_parse(in->execution, &h->id) != ERR_OK) {

@@ -40,6 +40,9 @@ static void timer_finish(struct shard *s, const struct item *it, enum err e)
 void item_finish(struct shard *s, struct item *it, enum err e)
 {
     it->err = e;
+    if (it->letter.p != NULL) {
+        letter_finish(s, it, e);
+    }
     if (it->start != NULL) {
         def_unref(it->start->def);
         it->start->def = NULL;
@@ -56,12 +59,19 @@ void item_finish(struct shard *s, struct item *it, enum err e)
     loop_post(s->c.front, &it->task);
 }
 
+/* The clock of turns: a wait that is counted from it is never short by the store's time. */
 struct wall shard_now(const struct shard *s)
 {
-    return storeclock_now(&s->clock, loop_now(s->c.loop));
+    return storeclock_latest(&s->clock, loop_now(s->c.loop));
 }
 
 /* ---- questions ---- */
+
+/* What there is none of stays none: an empty text would be an answer. */
+static struct str dup_or_none(struct arena *a, struct str s)
+{
+    return s.p == NULL ? STR_NONE : str_dup(a, s);
+}
 
 static void view_fill(struct entry *e, struct item *it)
 {
@@ -70,46 +80,48 @@ static void view_fill(struct entry *e, struct item *it)
     it->view = (struct item_view){.status = exec_status(e->x),
                                   .workflow = str_dup(a, ident->workflow),
                                   .name = str_dup(a, ident->name),
-                                  .input = str_dup(a, exec_input(e->x)),
-                                  .output = str_dup(a, exec_output(e->x)),
-                                  .error = str_dup(a, exec_error(e->x)),
-                                  .cause = str_dup(a, exec_cause(e->x)),
+                                  .input = dup_or_none(a, exec_input(e->x)),
+                                  .output = dup_or_none(a, exec_output(e->x)),
+                                  .error = dup_or_none(a, exec_error(e->x)),
+                                  .cause = dup_or_none(a, exec_cause(e->x)),
                                   .started_at = ident->started_at,
                                   .closed_at = e->closed_at,
                                   .event_count = exec_event_count(e->x),
                                   .revision = ident->def_revision};
+    bool waits;
+    (void)exec_parent(e->x, &it->view.parent, &waits);
 }
 
-/* Texts go into "a". */
-static void dispatch_task_fill(const struct entry *e, const struct core_task *t, struct arena *a,
-                               struct dispatch_task *out)
+bool task_waits(const struct core_task *t)
 {
-    const struct exec_ident *ident = exec_ident(e->x);
-    *out = (struct dispatch_task){
-        .token = t->token,
-        .tenant = exec_id_tenant(&e->id),
-        .queue = str_dup(a, t->queue),
-        .workflow = str_dup(a, ident->workflow),
-        .execution_name = str_dup(a, ident->name),
-        .state = def_state_path(exec_def(e->x), t->state),
-        .timeout_at = t->timeout_at,
-        .heartbeat_us = t->heartbeat_us,
-        .has_input = true,
-        .input = str_dup(a, t->input),
-    };
-    out->state = str_dup(a, out->state);
+    return t->submitted || t->kind == TASK_START_EXECUTION;
 }
 
 static void task_input_answer(struct shard *s, struct entry *e, struct item *it)
 {
     struct core_task t;
+    struct arena *a = &it->arena;
     const struct task_ref *ref = &it->fact.token.ref;
-    if (!exec_open_task(e->x, ref->seq, ref->idx, &t, &it->arena) ||
-        t.token.nonce != it->fact.token.nonce) {
-        item_finish(s, it, ERR_STALE);
+    const struct exec_ident *ident = exec_ident(e->x);
+    if (!exec_open_task(e->x, ref->seq, ref->idx, &t, NULL) ||
+        !task_token_eq(&t.token, &it->fact.token)) {
+        item_finish(s, it, exec_status(e->x) == EXEC_RUNNING ? ERR_STALE : ERR_STOPPED);
         return;
     }
-    dispatch_task_fill(e, &t, &it->arena, &it->input);
+    it->input = (struct dispatch_task){.token = t.token,
+                                       .tenant = exec_id_tenant(&e->id),
+                                       .queue = str_dup(a, t.queue),
+                                       .timeout_at = t.timeout_at,
+                                       .heartbeat_us = t.heartbeat_us,
+                                       .waits = task_waits(&t)};
+    it->child = (struct item_child){t.sync, t.wait_for_token, t.submitted};
+    if (it->type == ITEM_TASK_INPUT) {
+        it->input.workflow = str_dup(a, ident->workflow);
+        it->input.execution_name = str_dup(a, ident->name);
+        it->input.state = str_dup(a, def_state_path(exec_def(e->x), t.state));
+        it->input.has_input = true;
+        it->input.input = str_dup(a, t.input);
+    }
     item_finish(s, it, ERR_OK);
 }
 
@@ -177,7 +189,7 @@ void entry_notify_closed(struct shard *s, struct entry *e)
 void entry_answer(struct shard *s, struct entry *e, struct item *it)
 {
     PRE(e->state == ENTRY_READY && e->flight == NULL);
-    if (it->type == ITEM_TASK_INPUT) {
+    if (it->type == ITEM_TASK_INPUT || it->type == ITEM_TASK_OPEN) {
         task_input_answer(s, e, it);
     } else if (it->type == ITEM_WATCH && exec_status(e->x) == EXEC_RUNNING) {
         watch_add(s, e, it);
@@ -219,13 +231,20 @@ static enum fact_result offer(struct shard *s, const struct entry *e, const stru
 static void turn_take_facts(struct shard *s, struct entry *e, struct list *taken)
 {
     uint32_t n = 0;
+    size_t bytes = 0;
     LIST_FOREACH_SAFE(l, &e->waiting)
     {
         struct item *it = LIST_ENTRY(l, struct item, link);
         if (it->type != ITEM_START && it->type != ITEM_FACT) {
             continue;
         }
-        if (n++ == TURN_FACTS_MAX) {
+        if (it->type == ITEM_FACT && it->life != 0 && it->life < s->lives) {
+            list_remove(l);
+            item_finish(s, it, ERR_RETRY); /* what it rests on may be undone */
+            continue;
+        }
+        bytes += it->fact.payload.size;
+        if (n++ == TURN_FACTS_MAX || (n > 1 && bytes > TURN_FACTS_BYTES_MAX)) {
             break;
         }
         fault_hit(s->c.faults, FAULT_COMPLETE_BEFORE_FOLD);
@@ -240,7 +259,8 @@ static void turn_take_facts(struct shard *s, struct entry *e, struct list *taken
         } else {
             metric_add(&metric_stale, r == FACT_STALE ? 1 : 0);
             it->detail = str_dup(&it->arena, str_of(detail.text));
-            item_finish(s, it, fact_error(r));
+            bool useless = r == FACT_INVALID && it->letter.p != NULL;
+            item_finish(s, it, useless ? ERR_MALFORMED : fact_error(r));
         }
     }
 }
@@ -273,6 +293,8 @@ static void turn_nothing(struct shard *s, struct entry *e)
 {
     if (exec_seq(e->x) == 0) {
         entry_fail(s, e, ERR_NO_EXECUTION);
+    } else if (letters_again(s, e)) {
+        return;
     } else if (!list_empty(&e->waiting)) {
         entry_dirty(s, e);
     } else {
@@ -355,7 +377,7 @@ static void item_arrived(struct shard *s, struct item *it)
         item_finish(s, it, ERR_GOING_AWAY);
         return;
     }
-    if (it->type == ITEM_START && it->start->life != s->lives) {
+    if (it->type == ITEM_START && it->life != s->lives) {
         /* Judged before the store failed over: its definition's number may mean another one now. */
         item_finish(s, it, ERR_RETRY);
         return;
@@ -431,6 +453,7 @@ void shard_incarnation(struct shard *s, const struct uuid *incarnation)
     LOOP_OWNED(s->c.loop);
     s->incarnation = *incarnation;
     s->lives++;
+    batch_void(s);
     defs_clear(s->defs);
 }
 
@@ -457,16 +480,39 @@ static void cache_reread(struct shard *s, const struct lane_row *rows, uint32_t 
     shard_pump(s);
 }
 
+static void claims_drop(struct shard *s, uint16_t lane)
+{
+    for (uint32_t i = 0; i < s->claims_len; i++) {
+        if (s->claims[i].lane == lane) {
+            s->claims[i] = s->claims[--s->claims_len];
+            return;
+        }
+    }
+}
+
+static void claims_set(struct shard *s, const struct lane_row *l)
+{
+    claims_drop(s, l->lane);
+    s->claims[s->claims_len++] =
+        (struct lane_ref){l->shard, l->lane, l->slot_lo, l->slot_hi, l->fence};
+}
+
 void shard_lanes(struct shard *s, const struct lane_row *rows, uint32_t len, bool held)
 {
     LOOP_OWNED(s->c.loop);
+    bool gained = false;
     for (uint32_t i = 0; i < len; i++) {
-        if (held || !s->lanes.lane[rows[i].lane].held) {
+        bool own = rows[i].lane % s->c.numbers == s->c.number;
+        if (held) {
+            claims_set(s, &rows[i]);
+        }
+        if (own && (held || !s->lanes.lane[rows[i].lane].held)) {
             lanes_set(&s->lanes, &rows[i], held);
+            gained = gained || held;
         }
     }
     held_refresh(s);
-    if (held && len > 0) {
+    if (gained) {
         cache_reread(s, rows, len);
         timerq_rescan(s->timerq);
     }
@@ -477,10 +523,12 @@ void shard_lost(struct shard *s, const uint16_t *lanes, uint32_t len)
     LOOP_OWNED(s->c.loop);
     for (uint32_t i = 0; i < len; i++) {
         lanes_lose(&s->lanes, lanes[i]);
+        claims_drop(s, lanes[i]);
     }
     held_refresh(s);
     timerq_rescan(s->timerq);
     timers_drop_forget(s);
+    rubbish_forget(s);
     /* What is cached of them may be overtaken by the new owner at any moment, or be void after a
      * failover: what waits is judged by what the store has. */
     LIST_FOREACH_SAFE(it, &s->entries.order)
@@ -546,7 +594,7 @@ static void delay_fired(struct loop_timer *timer)
 
 struct shard *shard_new(const struct shard_config *config)
 {
-    PRE(config->batches > 0 && config->chunk > 0);
+    PRE(config->batches > 0 && config->chunk > 0 && config->number < config->numbers);
     struct shard *s = MEM_NEW(struct shard);
     s->c = *config;
     rng_seed(&s->rng, config->seed);
@@ -560,7 +608,7 @@ struct shard *shard_new(const struct shard_config *config)
                                                    .faults = config->faults,
                                                    .chunk = config->chunk,
                                                    .handler = &s->timerq_handler});
-    s->defs = defs_new(config->loop, config->store, config->definitions);
+    s->defs = defs_new(config->loop, config->store, config->definitions, config->definition_us);
     s->turn = turn_new();
     map_init(&s->entries);
     list_init(&s->lru);
@@ -593,8 +641,8 @@ bool shard_idle(const struct shard *s)
 {
     return s->stopping && s->in_flight == 0 && s->loads == 0 && s->reports == 0 && !s->pumping &&
            list_empty(&s->dirty) && list_empty(&s->loading) && list_empty(&s->delayed) &&
-           (s->open == NULL || s->open->len == 0) && !s->dropping && timerq_idle(s->timerq) &&
-           defs_idle(s->defs);
+           (s->open == NULL || s->open->len == 0) && !s->dropping && !s->clearing &&
+           timerq_idle(s->timerq) && defs_idle(s->defs);
 }
 
 void shard_free(struct shard *s)
@@ -605,6 +653,7 @@ void shard_free(struct shard *s)
     PRE(shard_idle(s));
     loop_timer_stop(&s->delay);
     loop_timer_stop(&s->watch_timer);
+    rubbish_fini(s);
     LIST_FOREACH_SAFE(it, &s->entries.order)
     {
         entry_drop(s, MAP_ORDER_ENTRY(it, struct entry, node));

@@ -20,13 +20,15 @@ struct shard_config {
     struct store *store;
     uint64_t seed;
     struct fault_set *faults;
-    uint16_t shard; /* of the database */
+    uint16_t shard;           /* of the database */
+    uint32_t number, numbers; /* of this turn loop, and how many there are: lanes go round them */
     int64_t window_us;
-    uint32_t chunk;       /* deadlines loaded at a time */
-    size_t cache_bytes;   /* of executions */
-    uint32_t definitions; /* parsed revisions kept */
-    uint32_t batches;     /* in flight at most */
-    uint32_t batch_min;   /* turns wanted before a second batch is sent */
+    uint32_t chunk;        /* deadlines loaded at a time */
+    size_t cache_bytes;    /* of executions */
+    uint32_t definitions;  /* parsed revisions kept */
+    int64_t definition_us; /* one this old is read again */
+    uint32_t batches;      /* in flight at most */
+    uint32_t batch_min;    /* turns wanted before a second batch is sent */
     /* On the front loop: a durable batch. The receiver posts report->release to report->home
      * when it needs the texts no more. */
     void (*report)(void *arg, struct report *r);
@@ -42,7 +44,7 @@ void shard_free(struct shard *s);
 /* From any loop: lends the item until it->done. */
 void shard_submit(struct shard *s, struct item *it);
 
-/* News from the owner role. */
+/* News from the owner role: of all lanes of the node; those of other turn loops matter for their claims. */
 void shard_incarnation(struct shard *s, const struct uuid *incarnation);
 void shard_lanes(struct shard *s, const struct lane_row *rows, uint32_t len, bool held);
 void shard_lost(struct shard *s, const uint16_t *lanes, uint32_t len);

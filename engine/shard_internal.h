@@ -22,6 +22,7 @@ enum {
     TIMER_GO_ON = INT32_MAX,
     RANGES_MAX = 32,
     DROPS_MAX = 256,
+    RUBBISH_MAX = 100000, /* inbox rows to be deleted; more stay until the next scan */
 };
 
 enum entry_state {
@@ -50,6 +51,9 @@ struct entry {
     bool arm;                   /* after loading: announce every open task and timer */
     struct task_token *closing; /* owned: tasks closed by turns whose fate is not known yet */
     uint32_t closing_len;
+    struct exec_id *telling; /* owned: to whom such turns told something */
+    uint32_t telling_len;
+    bool inbox_more; /* not all of the inbox was loaded: again when what came is folded */
 };
 
 /* A turn on its way; lives in its batch's arena. */
@@ -88,6 +92,7 @@ struct load {
     struct arena arena;
     struct exec_id ids[LOAD_IDS_MAX];
     uint32_t len, at;
+    uint32_t life; /* when it was sent: what it brings may be void under a later one */
     struct defs_wait wait;
     bool waiting;
 };
@@ -98,6 +103,9 @@ struct shard {
     struct lanes lanes;
     struct lane_ref held[LANES_PER_SHARD_MAX];
     uint32_t held_len;
+    struct lane_ref
+        claims[LANES_PER_SHARD_MAX]; /* of the whole node: turns tell others something */
+    uint32_t claims_len;
     struct uuid incarnation;
     uint32_t lives; /* incarnations so far */
     struct storeclock clock;
@@ -122,6 +130,11 @@ struct shard {
     uint32_t drops_len, drops_sent;
     bool dropping;
     struct store_timers_drop drop;
+    struct inbox_row *rubbish; /* inbox rows of no use, with their sources owned */
+    uint32_t rubbish_len, rubbish_room;
+    bool clearing;
+    struct store_inbox_drop clear;
+    struct loop_timer clear_again;
     struct buf scratch;
 };
 
@@ -131,6 +144,8 @@ void item_finish(struct shard *s, struct item *it, enum err e);
 void entry_answer(struct shard *s, struct entry *e, struct item *it);
 void entry_notify_closed(struct shard *s, struct entry *e);
 struct wall shard_now(const struct shard *s);
+/* Nobody is to get it: it was submitted, or the engine does it. */
+bool task_waits(const struct core_task *t);
 
 /* cache.c */
 struct entry *entry_find(struct shard *s, const struct exec_id *id);
@@ -146,12 +161,23 @@ void cache_tell(struct shard *s); /* brings the metrics up to date */
 void loads_start(struct shard *s);
 void timers_drop_add(struct shard *s, const struct timer_row *row);
 void timers_drop_forget(struct shard *s);
-/* A turn that closed these may or may not be durable: looked at after the next load. */
 /* Does a start wait here? Then everything it brought along is of before the failover, if there was one. */
 bool entry_starting(const struct entry *e);
 /* Answers everything that waits with "err" and drops the entry. */
 void entry_fail(struct shard *s, struct entry *e, enum err err);
-void entry_closing(struct entry *e, const struct task_token *tasks, uint32_t len);
+/* A turn that closed these tasks and told these executions something may or may not be durable: looked at
+ * after the next load. */
+void entry_doubt(struct entry *e, const struct turn_row *t);
+
+/* inbox.c: what other executions have told */
+void letters_take(struct shard *s, struct entry *e, const struct exec_row *row);
+/* What came is folded and more is there: the entry is loading again. */
+bool letters_again(struct shard *s, struct entry *e);
+void letter_finish(struct shard *s, const struct item *it, enum err e);
+void rubbish_forget(struct shard *s);
+void rubbish_fini(struct shard *s);
+/* What the turn tells others and has read, into its row. */
+void ctx_letters(struct shard *s, struct arena *a, struct turn_ctx *c, const struct turn_out *out);
 
 /* commit.c */
 struct batch *batch_open(struct shard *s); /* the batch being filled; NULL: all are on their way */
@@ -159,6 +185,8 @@ struct batch *batch_open(struct shard *s); /* the batch being filled; NULL: all 
 void batch_add(struct shard *s, struct batch *b, struct entry *e, struct list *items,
                uint64_t seq_prev, const struct turn_out *out);
 void batches_flush(struct shard *s);
+/* The incarnation is another one: what is decided and not sent is decided again. */
+void batch_void(struct shard *s);
 void batch_free(struct batch *b);
 struct timer_row timer_go_on(const struct shard *s, const struct entry *e, uint64_t seq);
 

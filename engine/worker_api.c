@@ -29,52 +29,36 @@ struct poll {
     uint32_t *acks;
 };
 
-/* How many of the tasks fit the answer: the frame has a limit. The others go back, to be granted again. */
-static uint32_t poll_fits(struct poll *p, const struct msg_task *tasks, uint32_t len)
-{
-    struct call *c = p->call;
-    struct front *f = c->frame->front;
-    size_t used = msg_writer_size(&c->frame->writer) + POLL_FRAME_SIZE +
-                  c->msg.u.poll.completions_len * (size_t)ACK_SIZE_MAX;
-    uint32_t n = 0;
-    while (n < len && used + msg_task_size_max(&tasks[n]) <= MESSAGE_SIZE_MAX) {
-        used += msg_task_size_max(&tasks[n++]);
-    }
-    for (uint32_t i = len; i > n; i--) { /* the last first: each goes to the front of its queue */
-        dispatch_give_back(f->dispatch, c->frame->conn->session, &tasks[i - 1].token);
-    }
-    if (n < len) {
-        front_flush_later(f);
-    }
-    return n;
-}
+/* Where the tasks of an answer are put together; encoded at once, so one serves all. */
+struct granted {
+    struct msg_task tasks[POLL_TASKS_MAX];
+    char ids[POLL_TASKS_MAX][EXEC_ID_TEXT + 1];
+};
 
 static void poll_answer(struct poll *p, struct dtask **granted, uint32_t len)
 {
     struct call *c = p->call;
-    struct arena *a = &c->frame->arena;
-    const struct msg_poll *in = &c->msg.u.poll;
-    struct msg_task *tasks = ARENA_ARRAY(a, struct msg_task, len);
+    struct granted *g = c->frame->front->granted;
+    PRE(len <= POLL_TASKS_MAX);
     for (uint32_t i = 0; i < len; i++) {
         const struct dispatch_task *t = &granted[i]->t;
-        char *id = arena_alloc(a, EXEC_ID_TEXT + 1);
-        exec_id_format(&t->token.ref.exec, id);
-        tasks[i] = (struct msg_task){.token = t->token,
-                                     .queue = t->queue,
-                                     .workflow = t->workflow,
-                                     .name = t->execution_name,
-                                     .execution = {id, EXEC_ID_TEXT},
-                                     .state = t->state,
-                                     .attempt = t->token.ref.attempt,
-                                     .input = t->input,
-                                     .timeout_at_ms = t->timeout_at.us / US_PER_MS,
-                                     .heartbeat_ms = t->heartbeat_us / US_PER_MS};
+        exec_id_format(&t->token.ref.exec, g->ids[i]);
+        g->tasks[i] = (struct msg_task){.token = t->token,
+                                        .queue = t->queue,
+                                        .workflow = t->workflow,
+                                        .name = t->execution_name,
+                                        .execution = {g->ids[i], EXEC_ID_TEXT},
+                                        .state = t->state,
+                                        .attempt = t->token.ref.attempt,
+                                        .input = t->input,
+                                        .timeout_at_ms = t->timeout_at.us / US_PER_MS,
+                                        .heartbeat_ms = t->heartbeat_us / US_PER_MS};
     }
     struct msg m = {.type = MSG_POLL_OK};
     m.u.poll_ok.acks = p->acks;
-    m.u.poll_ok.acks_len = in->completions_len;
-    m.u.poll_ok.tasks = tasks;
-    m.u.poll_ok.tasks_len = poll_fits(p, tasks, len);
+    m.u.poll_ok.acks_len = c->msg.u.poll.completions_len;
+    m.u.poll_ok.tasks = g->tasks;
+    m.u.poll_ok.tasks_len = len;
     call_answer(c, &m);
 }
 
@@ -105,12 +89,12 @@ static void poll_register(struct poll *p, bool closing)
     p->dispatch.session = conn->session;
     p->dispatch.capacity = in->capacity;
     p->dispatch.closing = closing;
+    p->dispatch.room = &c->frame->room;
     p->dispatch.answer = poll_answered;
     list_push_back(&conn->polls, &p->link);
     f->parked++;
     struct mono until = {loop_now(f->loop).us + (int64_t)in->wait_ms * US_PER_MS};
-    dispatch_poll(f->dispatch, &p->dispatch, in->queues,
-                  MIN(in->queues_len, (uint32_t)DISPATCH_POLL_QUEUES_MAX), until);
+    dispatch_poll(f->dispatch, &p->dispatch, in->queues, in->queues_len, until);
 }
 
 /* Closed for good, whoever closed it: no worker needs this task any more. */
@@ -130,7 +114,7 @@ static void outcome_done(struct item *it)
     struct poll *p = o->poll;
     struct front *f = p->call->frame->front;
     if (attempt_over(it->err)) {
-        dispatch_forget(f->dispatch, &it->fact.token);
+        dispatch_let_go(f->dispatch, &it->fact.token);
     }
     p->acks[o->index] = outcome_code(it->err);
     item_fini(it);
@@ -160,16 +144,26 @@ static void outcomes_submit(struct poll *p)
     struct call *c = p->call;
     struct front *f = c->frame->front;
     const struct msg_poll *in = &c->msg.u.poll;
-    struct outcome *v = ARENA_ARRAY(&c->frame->arena, struct outcome, in->completions_len);
+    if (!call_charge(c, in->completions_len)) {
+        call_error(c, ERR_LIMIT, "%u outcomes are too many beside what is open already",
+                   in->completions_len);
+        return;
+    }
+    struct outcome *v = CALL_ARRAY(c, struct outcome, in->completions_len);
+    if (v == NULL) {
+        return;
+    }
     p->undecided = in->completions_len;
     for (uint32_t i = 0; i < in->completions_len; i++) {
         const struct msg_completion *m = &in->completions[i];
         struct outcome *o = &v[i];
         o->poll = p;
         o->index = i;
+        /* Of an attempt that it was given: with .waitForTaskToken this answers the call alone. */
         item_init(&o->item, ITEM_FACT, &m->token.ref.exec, outcome_done, NULL);
         fact_fill(&o->item.fact, &m->token, m->status == MSG_COMPLETION_FAILURE, m->output,
                   m->error, m->cause, c->frame->conn->name);
+        o->item.fact.call = true;
         if (exec_id_tenant(&m->token.ref.exec) != c->frame->conn->tenant ||
             exec_id_shard(&m->token.ref.exec) != f->lanes.shard) {
             o->item.err = ERR_STALE;
@@ -184,21 +178,36 @@ static void outcomes_submit(struct poll *p)
     }
 }
 
+/* NULL: the call is answered. */
+static struct poll *poll_new(struct call *c)
+{
+    const struct msg_poll *in = &c->msg.u.poll;
+    struct poll *p = CALL_NEW(c, struct poll);
+    if (p == NULL) {
+        return NULL;
+    }
+    p->call = c;
+    list_init(&p->link);
+    p->acks = CALL_ARRAY(c, uint32_t, in->completions_len);
+    if (p->acks == NULL) {
+        return NULL;
+    }
+    p->dispatch.at = CALL_ARRAY(c, struct dispatch_poll_at, in->queues_len);
+    return p->dispatch.at != NULL ? p : NULL;
+}
+
 void api_poll(struct call *c)
 {
     struct front *f = c->frame->front;
     const struct msg_poll *in = &c->msg.u.poll;
-    if (in->queues_len > DISPATCH_POLL_QUEUES_MAX) {
-        call_error(c, ERR_LIMIT, "a poll names at most %d queues", DISPATCH_POLL_QUEUES_MAX);
-        return;
-    }
-    struct poll *p = ARENA_NEW(&c->frame->arena, struct poll);
-    p->call = c;
-    list_init(&p->link);
-    p->acks = ARENA_ARRAY(&c->frame->arena, uint32_t, in->completions_len);
     for (uint32_t i = 0; i < in->dropped_len; i++) {
         dispatch_give_back(f->dispatch, c->frame->conn->session, &in->dropped[i]);
     }
+    struct poll *p = poll_new(c);
+    if (p == NULL) {
+        return;
+    }
+    call_promise(c, POLL_FRAME_SIZE + in->completions_len * ACK_SIZE_MAX);
     if (in->completions_len > 0) {
         outcomes_submit(p);
     } else {
@@ -236,19 +245,97 @@ void polls_answer_all(struct front *f)
 
 /* ---- heartbeats, outcomes by token ---- */
 
+struct heartbeat {
+    struct call *call;
+    uint32_t *codes;
+    uint32_t undecided; /* +1 while they are being looked through */
+};
+/* Of a token that dispatch does not know. */
+struct pulse {
+    struct item item;
+    struct heartbeat *heartbeat;
+    uint32_t index;
+};
+
+static void heartbeat_decided(struct heartbeat *h)
+{
+    if (--h->undecided > 0) {
+        return;
+    }
+    struct msg m = {.type = MSG_HEARTBEAT_OK};
+    m.u.heartbeat_ok.codes = h->codes;
+    m.u.heartbeat_ok.codes_len = h->call->msg.u.heartbeat.tokens_len;
+    call_answer(h->call, &m);
+}
+
+static void pulse_done(struct item *it)
+{
+    struct pulse *p = CONTAINER_OF(it, struct pulse, item);
+    struct call *c = p->heartbeat->call;
+    struct front *f = c->frame->front;
+    struct dispatch_session *s = c->frame->conn->session;
+    bool ours = lanes_of(&f->lanes, &it->exec)->held;
+    if (it->err == ERR_OK && it->input.waits && ours) {
+        /* It waits for its outcome; perhaps its deadlines are looked after from now on. */
+        dispatch_add(f->dispatch, &it->input);
+        (void)dispatch_heartbeat(f->dispatch, s, &it->fact.token);
+    } else if (it->err == ERR_OK && ours && s != NULL) {
+        dispatch_hold(f->dispatch, s, &it->input);
+    } else if (attempt_over(it->err) && it->err != ERR_OK) {
+        dispatch_let_go(f->dispatch, &it->fact.token);
+    }
+    p->heartbeat->codes[p->index] = outcome_code(it->err);
+    item_fini(it);
+    heartbeat_decided(p->heartbeat);
+}
+
+static bool pulse_ask(struct heartbeat *h, uint32_t index)
+{
+    struct call *c = h->call;
+    const struct task_token *t = &c->msg.u.heartbeat.tokens[index];
+    struct pulse *p = call_charge(c, 1) ? ARENA_NEW(&c->frame->arena, struct pulse) : NULL;
+    if (p == NULL) {
+        return false;
+    }
+    p->heartbeat = h;
+    p->index = index;
+    item_init(&p->item, ITEM_TASK_OPEN, &t->ref.exec, pulse_done, NULL);
+    p->item.fact.token = *t;
+    h->undecided++;
+    shard_submit(front_shard(c->frame->front, &t->ref.exec), &p->item);
+    return true;
+}
+
+/* What dispatch does not know may be open all the same: it keeps nothing that waits without a deadline, and
+ * not everything when it is full. The execution knows. */
 void api_heartbeat(struct call *c)
 {
     const struct msg_heartbeat *in = &c->msg.u.heartbeat;
-    uint32_t *codes = ARENA_ARRAY(&c->frame->arena, uint32_t, in->tokens_len);
-    for (uint32_t i = 0; i < in->tokens_len; i++) {
-        codes[i] = exec_id_tenant(&in->tokens[i].ref.exec) == c->frame->conn->tenant
-                       ? (uint32_t)dispatch_heartbeat(c->frame->front->dispatch, &in->tokens[i])
-                       : (uint32_t)ERR_STALE;
+    struct front *f = c->frame->front;
+    struct heartbeat *h = CALL_NEW(c, struct heartbeat);
+    if (h == NULL) {
+        return;
     }
-    struct msg m = {.type = MSG_HEARTBEAT_OK};
-    m.u.heartbeat_ok.codes = codes;
-    m.u.heartbeat_ok.codes_len = in->tokens_len;
-    call_answer(c, &m);
+    h->call = c;
+    h->undecided = 1;
+    h->codes = CALL_ARRAY(c, uint32_t, in->tokens_len);
+    if (h->codes == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < in->tokens_len; i++) {
+        const struct task_token *t = &in->tokens[i];
+        bool ours = exec_id_tenant(&t->ref.exec) == c->frame->conn->tenant &&
+                    exec_id_shard(&t->ref.exec) == f->lanes.shard;
+        h->codes[i] = ours ? (uint32_t)dispatch_heartbeat(f->dispatch, c->frame->conn->session, t)
+                           : (uint32_t)ERR_STALE;
+        if (!ours || h->codes[i] == ERR_OK) {
+            continue;
+        }
+        if (!pulse_ask(h, i)) {
+            h->codes[i] = ERR_LIMIT;
+        }
+    }
+    heartbeat_decided(h);
 }
 
 static void by_token_done(struct item *it)
@@ -365,6 +452,7 @@ static void refill(struct dispatch_handler *h)
 
 void front_dispatch_init(struct front *f)
 {
+    f->granted = MEM_NEW(struct granted);
     f->dispatch_handler =
         (struct dispatch_handler){.timed_out = timed_out, .hydrate = hydrate, .refill = refill};
 }
@@ -417,8 +505,14 @@ static void recover_done(struct store_req *req)
                                   .tenant = exec_id_tenant(&row->token.ref.exec),
                                   .queue = row->queue,
                                   .timeout_at = row->timeout_at,
-                                  .heartbeat_us = row->heartbeat_us};
+                                  .heartbeat_us = row->heartbeat_us,
+                                  .waits = row->submitted};
+        bool own = task_is_own(&d);
+        d.waits = d.waits || own;
         dispatch_found(f->dispatch, &d, r->confirm_until);
+        if (own && !row->submitted) {
+            children_add(f, &row->token);
+        }
     }
     dispatch_flush(f->dispatch);
     if (t->rows_len < RECOVER_PAGE) {

@@ -79,6 +79,12 @@ int client_error_of(carillon_error *error, enum err e, const struct err_detail *
     return client_error(error, (int)e, "%s", d->text[0] != '\0' ? d->text : err_text(e));
 }
 
+int64_t client_until_us(int64_t timeout_ms)
+{
+    static const int64_t longest_ms = INT64_C(1000) * 365 * 24 * 3600 * 1000;
+    return clock_mono(os_clock()).us + MIN(timeout_ms, longest_ms) * US_PER_MS;
+}
+
 char *client_dup(struct str s)
 {
     char *copy = s.p != NULL ? malloc(s.size + 1) : NULL;
@@ -373,7 +379,7 @@ static void read_reason(void *arg)
 int carillon_client_wait_ready(carillon_client *c, int64_t timeout_ms, carillon_error *error)
 {
     struct clock *clock = os_clock();
-    int64_t until = clock_mono(clock).us + timeout_ms * US_PER_MS;
+    int64_t until = client_until_us(timeout_ms);
     mutex_lock(&c->mutex);
     int64_t left = 1;
     while (!c->ready && left > 0) {

@@ -66,7 +66,8 @@ static int execution_check(const char *execution, carillon_error *error)
 {
     struct exec_id id;
     if (execution == NULL || exec_id_parse(str_of(execution), &id) != ERR_OK) {
-        return client_error(error, CARILLON_INVALID, "execution: not an execution's id");
+        return client_error(error, CARILLON_INVALID, "\"%.100s\" is not an execution id",
+                            execution != NULL ? execution : "");
     }
     return CARILLON_OK;
 }
@@ -103,32 +104,33 @@ int carillon_wait(carillon_client *client, const char *execution, int64_t timeou
         return CARILLON_INVALID;
     }
     struct clock *clock = os_clock();
-    int64_t until = clock_mono(clock).us + timeout_ms * US_PER_MS;
+    int64_t until = client_until_us(timeout_ms);
     bool ended = false;
     int code = CARILLON_OK;
     int crowd = atomic_fetch_add(&client->waiting, 1);
     while (code == CARILLON_OK && !ended) {
-        int64_t left_ms = (until - clock_mono(clock).us) / US_PER_MS;
+        int64_t left_ms = MAX((until - clock_mono(clock).us) / US_PER_MS, INT64_C(0));
         int64_t wait_ms = crowd > WATCH_CROWD ? WATCH_WAIT_CROWDED_MS : WATCH_WAIT_MS;
         struct call c;
-        if (timeout_ms >= 0 && left_ms <= 0) {
-            code = client_error(error, CARILLON_TIMEOUT, "the execution has not ended");
-            break;
-        }
         client_call_init(&c, client, MSG_WATCH);
         wait_ms = timeout_ms >= 0 ? MIN(wait_ms, left_ms) : wait_ms;
         c.request.alone = true;
         c.request.wait_ms = (uint32_t)wait_ms;
         c.request.msg.u.watch =
             (struct msg_watch){.execution = str_of(execution), .wait_ms = (uint32_t)wait_ms};
-        c.timeout_us = timeout_ms >= 0 ? MAX(left_ms, INT64_C(1)) * US_PER_MS + US_PER_S : 0;
+        c.timeout_us = timeout_ms >= 0 ? left_ms * US_PER_MS + US_PER_S : 0;
         c.keep = keep_ended;
         c.out = &ended;
         code = client_call_wait(client, &c, error);
+        if (code == CARILLON_OK && !ended && timeout_ms >= 0 && clock_mono(clock).us >= until) {
+            code = client_error(error, CARILLON_TIMEOUT,
+                                "the execution has not ended within %" PRId64 " ms", timeout_ms);
+        }
     }
     (void)atomic_fetch_sub(&client->waiting, 1);
-    return code == CARILLON_OK ? carillon_describe(client, execution, NULL, NULL, out, error)
-                               : code;
+    return code == CARILLON_OK && out != NULL
+               ? carillon_describe(client, execution, NULL, NULL, out, error)
+               : code;
 }
 
 static int keep_stopped(struct call *c, const struct msg *reply)

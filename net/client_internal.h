@@ -51,6 +51,9 @@ void client_on_loop(struct carillon_client *c, void (*fn)(void *arg), void *arg)
 /* Fills "error" (may be NULL); returns the code. */
 int client_error(carillon_error *error, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 int client_error_of(carillon_error *error, enum err e, const struct err_detail *d);
+/* "timeout_ms" from now on the monotonic clock, in microseconds; who asks for more than a thousand
+ * years gets those. */
+int64_t client_until_us(int64_t timeout_ms);
 /* Copies on the heap, NUL-terminated; NULL when memory is gone or there is nothing to copy. */
 char *client_strdup(const char *s);
 char *client_dup(struct str s);

@@ -1,7 +1,7 @@
 /* The public worker: net/worker.h on the client's loop, handlers on threads of their own (or on the
  * loop), outcomes from any thread.
  *
- * A carillon_task lives from its arrival to the acceptance of its outcome by worker_complete: the
+ * A carillon_task lives from its arrival until worker_complete takes over what it stands for: the
  * loop makes it, a handler thread takes it from "ready", whoever ends it links it into "ended", and
  * the loop, which takes the whole list at once, frees it. */
 #define CARILLON_ADAPTER 1
@@ -9,10 +9,7 @@
 #include "net/client_internal.h"
 #include "net/worker.h"
 
-#include "base/assert.h"
 #include "base/os.h"
-
-enum end_kind { END_SUCCESS, END_FAILURE, END_GIVEN_BACK };
 
 struct carillon_task {
     struct carillon_worker *worker;
@@ -20,8 +17,7 @@ struct carillon_task {
     struct carillon_task *next; /* in ready or ended */
     char token[TASK_TOKEN_TEXT + 1];
     atomic_bool cancelled;
-    enum end_kind end;
-    char *output, *error, *cause; /* malloc'd */
+    bool given_back;
 };
 
 struct carillon_worker {
@@ -49,14 +45,6 @@ struct carillon_worker {
 };
 
 /* ---- tasks ---- */
-
-static void task_release(struct carillon_task *t)
-{
-    free(t->output);
-    free(t->error);
-    free(t->cause);
-    free(t);
-}
 
 static void token_text(const struct task_token *t, char out[TASK_TOKEN_TEXT + 1])
 {
@@ -134,20 +122,7 @@ static void handler_thread(void *arg)
     mutex_unlock(&w->mutex);
 }
 
-static void task_hand_in(struct carillon_worker *w, struct carillon_task *t)
-{
-    struct err_detail d = {0};
-    if (t->end == END_GIVEN_BACK) {
-        worker_give_back(w->worker, t->task);
-    } else {
-        enum err e = worker_complete(w->worker, t->task, t->end == END_SUCCESS, str_of(t->output),
-                                     str_of(t->error), str_of(t->cause), &d);
-        ASSERT(e == ERR_OK); /* checked when the task was ended */
-    }
-    task_release(t);
-}
-
-/* On the loop: everything that was ended since. */
+/* On the loop: everything that was ended since. Each outcome is in its task already. */
 static void intake_run(struct loop_task *task)
 {
     struct carillon_worker *w = CONTAINER_OF(task, struct carillon_worker, intake);
@@ -159,19 +134,19 @@ static void intake_run(struct loop_task *task)
     mutex_unlock(&w->mutex);
     while (t != NULL) {
         struct carillon_task *next = t->next;
-        if (w->forgotten) {
-            task_release(t);
-        } else {
-            task_hand_in(w, t);
+        if (!w->forgotten && t->given_back) {
+            worker_give_back(w->worker, t->task);
+        } else if (!w->forgotten) {
+            worker_complete(w->worker, t->task);
         }
+        free(t);
         t = next;
     }
 }
 
-static int task_end(struct carillon_task *t, enum end_kind end)
+static int task_end(struct carillon_task *t)
 {
     struct carillon_worker *w = t->worker;
-    t->end = end;
     t->next = NULL;
     mutex_lock(&w->mutex);
     *w->ended_last = t;
@@ -185,56 +160,22 @@ static int task_end(struct carillon_task *t, enum end_kind end)
     return CARILLON_OK;
 }
 
-/* Copies a text that is within its limit. */
-static int text_take(const char *text, size_t max, char **out)
-{
-    struct str s = str_of(text);
-    *out = NULL;
-    if (text == NULL) {
-        return CARILLON_OK;
-    }
-    if (s.size > max) {
-        return CARILLON_TOO_LARGE;
-    }
-    if (!str_is_utf8(s)) {
-        return CARILLON_MALFORMED;
-    }
-    *out = client_strdup(text);
-    return *out != NULL ? CARILLON_OK : CARILLON_LIMIT;
-}
-
 int carillon_task_succeed(carillon_task *t, const char *output)
 {
-    char *copy;
-    int code = text_take(output, STATE_SIZE_MAX, &copy);
-    if (code != CARILLON_OK) {
-        return code;
-    }
-    t->output = copy;
-    return task_end(t, END_SUCCESS);
+    enum err e = worker_outcome(t->task, true, str_of(output), STR_NONE, STR_NONE);
+    return e == ERR_OK ? task_end(t) : (int)e;
 }
 
 int carillon_task_fail(carillon_task *t, const char *error_name, const char *cause)
 {
-    char *error_copy;
-    char *cause_copy;
-    int code = text_take(error_name, ERROR_NAME_SIZE_MAX, &error_copy);
-    if (code != CARILLON_OK) {
-        return code;
-    }
-    code = text_take(cause, CAUSE_SIZE_MAX, &cause_copy);
-    if (code != CARILLON_OK) {
-        free(error_copy);
-        return code;
-    }
-    t->error = error_copy;
-    t->cause = cause_copy;
-    return task_end(t, END_FAILURE);
+    enum err e = worker_outcome(t->task, false, STR_NONE, str_of(error_name), str_of(cause));
+    return e == ERR_OK ? task_end(t) : (int)e;
 }
 
 int carillon_task_give_back(carillon_task *t)
 {
-    return task_end(t, END_GIVEN_BACK);
+    t->given_back = true;
+    return task_end(t);
 }
 
 const char *carillon_task_input(const carillon_task *t)
@@ -449,7 +390,7 @@ int carillon_worker_stop(carillon_worker *w, int64_t timeout_ms, carillon_error 
         client_on_loop(w->client, drain_on_loop, w);
     }
     struct clock *clock = os_clock();
-    int64_t until = clock_mono(clock).us + timeout_ms * US_PER_MS;
+    int64_t until = client_until_us(timeout_ms);
     mutex_lock(&w->mutex);
     while (!w->drained && timeout_ms != 0) {
         int64_t left = timeout_ms < 0 ? US_PER_S : until - clock_mono(clock).us;
@@ -500,7 +441,7 @@ void carillon_worker_free(carillon_worker *w)
     mutex_unlock(&w->mutex);
     while (t != NULL) {
         struct carillon_task *next = t->next;
-        task_release(t);
+        free(t);
         t = next;
     }
     worker_release(w);

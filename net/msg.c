@@ -257,6 +257,7 @@ enum err msg_encode(struct buf *out, const struct msg *m, struct err_detail *d)
     const struct msg_info *info = msg_info(m->type);
     PRE(info != NULL);
     size_t start = out->size;
+    bool full = out->failed;
     pack_array(out, info->shape.len + 2);
     pack_u64(out, m->type);
     pack_u64(out, m->corr);
@@ -267,6 +268,7 @@ enum err msg_encode(struct buf *out, const struct msg *m, struct err_detail *d)
     if (e != ERR_OK) {
         err_wrap(d, "%s", info->name);
         out->size = start;
+        out->failed = full; /* there is room for smaller ones, and the frame is still whole */
     }
     return e;
 }
@@ -313,13 +315,6 @@ void msg_writer_end(struct msg_writer *w)
     p[3] = (uint8_t)(w->len >> 8);
     p[4] = (uint8_t)w->len;
     w->out = NULL;
-}
-
-size_t msg_task_size_max(const struct msg_task *t)
-{
-    enum { HEADERS = 96, TOKEN = TASK_TOKEN_SIZE + 2 };
-    return HEADERS + TOKEN + t->queue.size + t->workflow.size + t->name.size + t->execution.size +
-           t->state.size + t->input.size;
 }
 
 /* ---- reading ---- */
@@ -462,6 +457,10 @@ static void read_message(struct msg_reader *f, struct msg *m, enum err *e, struc
     m->type = (enum msg_type)(type <= MSG_TYPE_MAX ? type : 0);
     m->corr = corr;
     const struct msg_info *info = type <= MSG_TYPE_MAX ? msg_info((unsigned)type) : NULL;
+    if (info != NULL && f->requests_only && !info->from_client) {
+        *e = err_set(d, ERR_UNSUPPORTED, "%s comes from nodes", info->name);
+        return;
+    }
     if (info == NULL) {
         *e = err_set(d, ERR_UNSUPPORTED, "unknown message %" PRIu64, type);
         return;

@@ -14,17 +14,17 @@
 #include "base/pack.h"
 
 enum {
-    MSG_PROTOCOL = 1,                /* newest version of the protocol */
-    MSG_PROTOCOL_MIN = 1,            /* oldest one still spoken */
-    MSG_FRAME_MAX = START_BATCH_MAX, /* messages in one frame */
-    MSG_HELD_MAX = 10000,            /* tokens in one HELLO */
-    MSG_QUEUES_MAX = 100,            /* queues of one POLL */
-    MSG_ADDRESSES_MAX = 64,          /* addresses of nodes in one answer */
-    MSG_ROWS_MAX = 1000,             /* rows of one page */
-    MSG_PROBLEMS_MAX = 100,          /* mistakes reported at once */
-    MSG_PATH_MAX = 2048,             /* bytes of a state's path or a JSON pointer */
-    MSG_CURSOR_MAX = 512,            /* bytes of a cursor */
-    MSG_TEXT_MAX = 1024,             /* bytes of a text for people */
+    MSG_PROTOCOL = 1,                 /* newest version of the protocol */
+    MSG_PROTOCOL_MIN = 1,             /* oldest one still spoken */
+    MSG_FRAME_MAX = START_BATCH_MAX,  /* messages in one frame */
+    MSG_HELD_MAX = 10000,             /* tokens in one HELLO */
+    MSG_QUEUES_MAX = POLL_QUEUES_MAX, /* queues of one POLL */
+    MSG_ADDRESSES_MAX = 64,           /* addresses of nodes in one answer */
+    MSG_ROWS_MAX = 1000,              /* rows of one page */
+    MSG_PROBLEMS_MAX = 100,           /* mistakes reported at once */
+    MSG_PATH_MAX = 2048,              /* bytes of a state's path or a JSON pointer */
+    MSG_CURSOR_MAX = 512,             /* bytes of a cursor */
+    MSG_TEXT_MAX = 1024,              /* bytes of a text for people */
 };
 
 enum msg_type {
@@ -157,8 +157,9 @@ size_t msg_writer_size(const struct msg_writer *w); /* bytes of the frame so far
 void msg_writer_end(struct msg_writer *w);
 /* One message without a frame (tests, vectors). ERR_TOO_LARGE, ERR_MALFORMED as above. */
 enum err msg_encode(struct buf *out, const struct msg *m, struct err_detail *d) MUST_CHECK;
-/* Bytes that "t" adds to a POLL_OK at most: for filling a reply up to a size. */
-size_t msg_task_size_max(const struct msg_task *t);
+/* Bytes that a task adds to a POLL_OK at most, beside those of its queue, workflow, name, state and
+ * input: for filling an answer up to a size. */
+enum { MSG_TASK_OVERHEAD = 96 + 2 + TASK_TOKEN_SIZE + EXEC_ID_TEXT };
 
 /* ---- reading ---- */
 
@@ -167,6 +168,8 @@ struct msg_reader {
     struct arena *arena;
     uint32_t left;
     uint32_t index; /* of the message last read, from 0 */
+    bool
+        requests_only; /* set by the owner: what comes from nodes is UNSUPPORTED, and not decoded */
 };
 /* ERR_MALFORMED when the bytes do not begin with an array of at most MSG_FRAME_MAX elements.
  * "frame" must outlive what is read from it. */

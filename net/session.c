@@ -106,11 +106,13 @@ static void request_done(struct session_request *r, enum err e, const struct msg
     r->done(r, e, reply, error);
 }
 
-/* Without an answer. What was sent may have been done. */
+/* Without an answer. What is under way, or was when a connection went, may have been done; what was
+ * refused each time was not. */
 static void request_give_up(struct session *s, struct session_request *r)
 {
     struct msg_error error = {.code = (uint32_t)r->last, .text = str_of(s->why)};
-    enum err e = r->sent_once ? ERR_TIMEOUT : r->last != ERR_OK ? r->last : ERR_UNAVAILABLE;
+    bool doubt = r->in_doubt || r->frame != NULL;
+    enum err e = doubt ? ERR_TIMEOUT : r->last != ERR_OK ? r->last : ERR_UNAVAILABLE;
     error.code = (uint32_t)e;
     request_done(r, e, NULL, error.text.size > 0 ? &error : NULL);
 }
@@ -119,6 +121,7 @@ static void request_give_up(struct session *s, struct session_request *r)
 static void request_in_doubt(struct session *s, struct session_request *r)
 {
     r->repeats += 1;
+    r->in_doubt = true;
     s->stats.repeats += 1;
     request_queue(s, r);
 }
@@ -140,9 +143,7 @@ static void request_error(struct session *s, struct session_request *r, const st
         int64_t us = route_backoff_us(&s->rng, r->repeats - 1);
         r->last = e;
         s->stats.repeats += 1;
-        if (class == ERRC_UNKNOWN) {
-            r->sent_once = true;
-        }
+        r->in_doubt = r->in_doubt || class == ERRC_UNKNOWN;
         request_delay(s, r, MAX(us, (int64_t)m->retry_after_ms * US_PER_MS));
     } else {
         request_done(r, e, NULL, m);
@@ -230,7 +231,6 @@ static bool frame_fill(struct session *s, struct list *from, bool alone)
         list_remove(&s->batch[i]->link);
         f->requests[i] = s->batch[i];
         s->batch[i]->frame = f;
-        s->batch[i]->sent_once = true;
     }
     s->next_corr += len;
     s->stats.requests += len;
@@ -332,7 +332,7 @@ static void dial_refused(struct net_dial_handler *h, enum err e)
 {
     struct session *s = CONTAINER_OF(h, struct session, dial);
     if (s->state == SESSION_DIALING) {
-        node_failed(s, err_text(e));
+        node_failed(s, e == ERR_UNAVAILABLE ? "cannot be reached" : err_text(e));
     }
 }
 
@@ -688,7 +688,7 @@ void session_send(struct session *s, struct session_request *r)
     PRE(!s->dead && r->done != NULL);
     r->repeats = 0;
     r->last = ERR_OK;
-    r->sent_once = false;
+    r->in_doubt = false;
     r->not_before.us = 0;
     request_queue(s, r);
 }

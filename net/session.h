@@ -44,7 +44,7 @@ struct session_request {
     struct session_frame *frame;
     uint32_t repeats;
     enum err last; /* why it was not answered yet */
-    bool sent_once;
+    bool in_doubt; /* it may have been done by a node that did not say so */
 };
 
 struct session_handler {

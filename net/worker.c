@@ -10,6 +10,7 @@ enum task_state {
     TASK_RUNNING, /* with the owner */
     TASK_ENDED,   /* its outcome waits to be sent */
     TASK_SENT,    /* its outcome is under way */
+    TASK_DROPPED, /* given back, to be told */
 };
 
 struct poll {
@@ -108,10 +109,30 @@ static void task_end(struct worker *w, struct worker_task *t)
     t->state = TASK_ENDED;
 }
 
-/* Three beats in the longest allowed silence. */
-static struct mono beat_due(const struct worker_task *t, struct mono now)
+/* The node takes what is not named in twice its heartbeat for lost; a task's own heartbeat may be
+ * shorter. What is named only after half of this again is named thrice in that time. */
+static int64_t beat_interval(const struct worker *w, const struct worker_task *t)
 {
-    return (struct mono){now.us + t->task.heartbeat_ms * US_PER_MS / 3};
+    int64_t us = w->node_heartbeat_us / 2;
+    return t->task.heartbeat_ms > 0 ? MIN(us, t->task.heartbeat_ms * US_PER_MS / 3) : us;
+}
+
+/* False when there is no memory for them. */
+static bool texts_copy(struct worker_task *t, const struct msg_task *m)
+{
+    t->task = *m;
+    struct str *const texts[] = {&t->task.queue,     &t->task.workflow, &t->task.name,
+                                 &t->task.execution, &t->task.state,    &t->task.input};
+    size_t size = 0;
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        size += texts[i]->size + 8; /* its end, and what alignment adds */
+    }
+    arena_init(&t->arena, WORKER_TASK_BYTES_MAX);
+    t->arena.chunk_size = MAX(t->arena.chunk_size, size); /* all in one */
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        *texts[i] = str_dup(&t->arena, *texts[i]);
+    }
+    return !t->arena.failed;
 }
 
 static void task_arrived(struct worker *w, const struct msg_task *m)
@@ -121,28 +142,18 @@ static void task_arrived(struct worker *w, const struct msg_task *m)
         return; /* it is being done, or its outcome is on its way */
     }
     struct worker_task *t = MEM_NEW(struct worker_task);
-    arena_init(&t->arena, 0);
-    t->task = *m;
-    struct str *const texts[] = {&t->task.queue,     &t->task.workflow, &t->task.name,
-                                 &t->task.execution, &t->task.state,    &t->task.input};
-    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-        *texts[i] = str_dup(&t->arena, *texts[i]);
-    }
+    bool whole = texts_copy(t, m);
     map_insert(&w->tasks, &t->node, token_hash(&m->token));
-    if (w->draining) {
-        t->state = TASK_ENDED;
+    if (w->draining || !whole) {
+        t->state = TASK_DROPPED;
         list_push_back(&w->dropped, &t->link);
         return;
     }
     list_push_back(&w->running, &t->link);
     w->running_len += 1;
     w->stats.tasks += 1;
-    struct mono now = now_of(w);
-    if (t->task.heartbeat_ms > 0) {
-        t->next_beat = beat_due(t, now);
-        wake_at(w, t->next_beat);
-    }
-    wake_at(w, (struct mono){now.us + w->node_heartbeat_us});
+    t->named = now_of(w);
+    wake_at(w, (struct mono){t->named.us + beat_interval(w, t)});
     w->c.handler->task(w->c.handler, t);
 }
 
@@ -315,13 +326,36 @@ static void poll_done(struct session_request *r, enum err e, const struct msg *r
 
 /* ---- heartbeats ---- */
 
+/* When the next heartbeat is due. */
+static void beat_schedule(struct worker *w, struct mono now)
+{
+    int64_t next = INT64_MAX;
+    LIST_FOREACH(l, &w->tasks.order)
+    {
+        const struct worker_task *t = MAP_ORDER_ENTRY(l, struct worker_task, node);
+        if (t->state != TASK_DROPPED) {
+            next = MIN(next, t->named.us + beat_interval(w, t));
+        }
+    }
+    if (next != INT64_MAX) {
+        wake_at(w, (struct mono){MAX(next, now.us + US_PER_MS)});
+    }
+}
+
 static void beat_done(struct session_request *r, enum err e, const struct msg *reply,
                       const struct msg_error *error)
 {
     struct worker *w = CONTAINER_OF(r, struct worker, beat);
     (void)error;
     w->beat_busy = false;
-    if (w->dead || e != ERR_OK) {
+    if (w->dead) {
+        return;
+    }
+    if (w->beat_now) {
+        pump_later(w);
+    }
+    beat_schedule(w, now_of(w));
+    if (e != ERR_OK) {
         return;
     }
     const struct msg_heartbeat_ok *m = &reply->u.heartbeat_ok;
@@ -339,47 +373,35 @@ static void beat_done(struct session_request *r, enum err e, const struct msg *r
     }
 }
 
+/* Names everything that is held: what is worked on, and what has an outcome that is not acknowledged. */
 static void beat_send(struct worker *w, struct mono now)
 {
     uint32_t len = 0;
-    LIST_FOREACH(l, &w->running)
+    bool more = false;
+    LIST_FOREACH(l, &w->tasks.order)
     {
-        struct worker_task *t = LIST_ENTRY(l, struct worker_task, link);
-        if (t->task.heartbeat_ms > 0 && t->next_beat.us <= now.us && len < POLL_COMPLETIONS_MAX) {
-            w->beat_tokens[len++] = t->task.token;
-            t->next_beat = beat_due(t, now);
+        struct worker_task *t = MAP_ORDER_ENTRY(l, struct worker_task, node);
+        if (t->state == TASK_DROPPED || now.us - t->named.us < beat_interval(w, t) / 2) {
+            continue;
         }
+        if (len == POLL_COMPLETIONS_MAX) {
+            more = true;
+            break;
+        }
+        w->beat_tokens[len++] = t->task.token;
+        t->named = now;
     }
-    struct mono last = session_last_sent(w->session);
-    bool silent = w->running_len > 0 && now.us - last.us >= w->node_heartbeat_us;
-    if (len == 0 && !silent && !w->beat_now) {
+    if (len == 0 && !w->beat_now) {
         return;
     }
-    w->beat_now = false;
+    w->beat_now = more;
     w->beat.msg.type = MSG_HEARTBEAT;
     w->beat.msg.u.heartbeat.tokens = w->beat_tokens;
     w->beat.msg.u.heartbeat.tokens_len = len;
-    w->beat.deadline.us = now.us + 2 * w->node_heartbeat_us;
+    w->beat.deadline.us = now.us + w->node_heartbeat_us;
     w->beat_busy = true;
     w->stats.heartbeats += 1;
     session_send(w->session, &w->beat);
-}
-
-/* When the next heartbeat is due. */
-static void beat_schedule(struct worker *w, struct mono now)
-{
-    if (w->running_len == 0) {
-        return;
-    }
-    int64_t next = now.us + w->node_heartbeat_us;
-    LIST_FOREACH(l, &w->running)
-    {
-        struct worker_task *t = LIST_ENTRY(l, struct worker_task, link);
-        if (t->task.heartbeat_ms > 0) {
-            next = MIN(next, t->next_beat.us);
-        }
-    }
-    wake_at(w, (struct mono){MAX(next, now.us + US_PER_MS)});
 }
 
 /* ---- the pump ---- */
@@ -447,7 +469,9 @@ static void worker_tick(struct loop_timer *timer)
     if (!w->beat_busy) {
         beat_send(w, now);
     }
-    beat_schedule(w, now);
+    if (!w->beat_busy) { /* else its answer is waited for */
+        beat_schedule(w, now);
+    }
     pump(w);
 }
 
@@ -461,6 +485,10 @@ static void session_up(struct session_handler *h, const struct msg_hello_ok *hel
     }
     w->empty_polls = 0;
     w->demand_not_before.us = 0;
+    LIST_FOREACH(l, &w->tasks.order) /* HELLO has named them */
+    {
+        MAP_ORDER_ENTRY(l, struct worker_task, node)->named = now_of(w);
+    }
     beat_schedule(w, now_of(w));
     pump_later(w);
 }
@@ -593,48 +621,50 @@ void worker_free(struct worker *w)
     } /* else the posted pump frees it */
 }
 
-static enum err text_check(struct str s, size_t max, const char *what, struct err_detail *d)
+/* Copies a text of an outcome, when it is fit to be sent. */
+static enum err text_take(struct worker_task *t, struct str s, size_t max, struct str *out)
 {
+    *out = STR_NONE;
     if (s.size > max) {
-        return err_set(d, ERR_TOO_LARGE, "%s: %zu bytes are over %zu", what, s.size, max);
+        return ERR_TOO_LARGE;
     }
-    if (s.size > 0 && !str_is_utf8(s)) {
-        return err_set(d, ERR_MALFORMED, "%s: not UTF-8", what);
+    if (!str_is_utf8(s)) {
+        return ERR_MALFORMED;
     }
-    return ERR_OK;
+    if (s.p != NULL) {
+        *out = str_dup(&t->arena, s);
+    }
+    return s.p != NULL && out->p == NULL ? ERR_LIMIT : ERR_OK;
 }
 
-enum err worker_complete(struct worker *w, struct worker_task *t, bool success, struct str output,
-                         struct str error, struct str cause, struct err_detail *d)
+enum err worker_outcome(struct worker_task *t, bool success, struct str output, struct str error,
+                        struct str cause)
+{
+    PRE(t->state == TASK_RUNNING);
+    struct msg_completion *c = &t->completion;
+    *c = (struct msg_completion){.token = t->task.token,
+                                 .status =
+                                     success ? MSG_COMPLETION_SUCCESS : MSG_COMPLETION_FAILURE};
+    if (success) {
+        return text_take(t, output, STATE_SIZE_MAX, &c->output);
+    }
+    enum err e = text_take(t, error, ERROR_NAME_SIZE_MAX, &c->error);
+    return e != ERR_OK ? e : text_take(t, cause, CAUSE_SIZE_MAX, &c->cause);
+}
+
+void worker_complete(struct worker *w, struct worker_task *t)
 {
     LOOP_OWNED(w->c.session.loop);
-    enum err e = text_check(output, STATE_SIZE_MAX, "output", d);
-    if (e == ERR_OK) {
-        e = text_check(error, ERROR_NAME_SIZE_MAX, "error", d);
-    }
-    if (e == ERR_OK) {
-        e = text_check(cause, CAUSE_SIZE_MAX, "cause", d);
-    }
-    if (e != ERR_OK) {
-        return e;
-    }
     task_end(w, t);
-    t->completion = (struct msg_completion){
-        .token = t->task.token,
-        .status = success ? MSG_COMPLETION_SUCCESS : MSG_COMPLETION_FAILURE,
-        .output = success && output.p != NULL ? str_dup(&t->arena, output) : STR_NONE,
-        .error = !success && error.p != NULL ? str_dup(&t->arena, error) : STR_NONE,
-        .cause = !success && cause.p != NULL ? str_dup(&t->arena, cause) : STR_NONE,
-    };
     list_push_back(&w->outcomes, &t->link);
     pump_later(w);
-    return ERR_OK;
 }
 
 void worker_give_back(struct worker *w, struct worker_task *t)
 {
     LOOP_OWNED(w->c.session.loop);
     task_end(w, t);
+    t->state = TASK_DROPPED;
     list_push_back(&w->dropped, &t->link);
     pump_later(w);
 }

@@ -1,7 +1,7 @@
 /* Tasks meet workers: see dispatch.h. */
 #include "base/prelude.h"
 
-#include "scheduler/dispatch.h"
+#include "scheduler/dispatch_internal.h"
 
 #include "base/assert.h"
 #include "base/limits.h"
@@ -12,55 +12,9 @@
 
 LOG_MODULE("dispatch");
 
-struct dispatch_queue {
-    struct map_node node;
-    uint32_t tenant;
-    struct str name;   /* owned */
-    struct list ready; /* dtask.link */
-    struct list polls; /* dispatch_poll_at.link, oldest first */
-    struct list hot;   /* in dispatch.hot: something to match may be here */
-    size_t ready_len, tasks_len;
-};
-
-struct dispatch_session {
-    struct map_node node;
-    uint64_t instance, conn;
-    uint32_t tenant;
-    struct str name;    /* owned */
-    struct list held;   /* dtask.link */
-    struct list claims; /* held_claim.link */
-    struct heap_node lost_until;
-    bool connected;
-};
-
-/* A session says it holds an attempt that is not known here (yet): after a start or takeover hellos
- * may come before the table has been read. */
-struct held_claim {
-    struct map_node node;
-    struct list link; /* in dispatch_session.claims */
-    struct task_token token;
-    struct dispatch_session *session;
-};
-
-struct dispatch {
-    struct dispatch_config c;
-    struct map tasks, queues, sessions, claims;
-    struct heap deadlines;      /* dtask.deadline, store time */
-    struct heap poll_deadlines; /* dispatch_poll.deadline, monotonic */
-    struct heap lost;           /* dispatch_session.lost_until, monotonic */
-    struct list confirming;     /* dtask.link, in order of arrival */
-    struct mono confirm_until;
-    struct list answered; /* polls to answer in this flush */
-    struct list hot;      /* queues to match in this flush */
-    struct dtask *borrowed;
-    struct loop_timer timer;
-    size_t bytes, ready, granted, confirming_len, polls;
-    bool overflow;
-};
-
 /* ---- keys ---- */
 
-static uint64_t token_hash(const struct task_token *t)
+uint64_t dispatch_token_hash(const struct task_token *t)
 {
     return exec_id_hash(&t->ref.exec) ^ hash_u64(t->ref.seq * 65537 + t->ref.idx);
 }
@@ -76,7 +30,7 @@ static bool token_node_eq(const struct map_node *node, const void *key)
 /* The task at the token's place, whatever the nonce. */
 static struct dtask *task_at(struct dispatch *d, const struct task_token *t)
 {
-    struct map_node *n = map_find(&d->tasks, token_hash(t), t, token_node_eq);
+    struct map_node *n = map_find(&d->tasks, dispatch_token_hash(t), t, token_node_eq);
     return n == NULL ? NULL : MAP_ENTRY(n, struct dtask, node);
 }
 
@@ -98,7 +52,7 @@ static bool queue_eq(const struct map_node *node, const void *key)
     return q->tenant == k->tenant && str_eq(q->name, k->name);
 }
 
-static struct str own(struct str s)
+struct str dispatch_own_text(struct str s)
 {
     char *p = mem_alloc(s.size + 1);
     if (s.size > 0) {
@@ -117,7 +71,7 @@ static struct dispatch_queue *queue_get(struct dispatch *d, uint32_t tenant, str
     }
     struct dispatch_queue *q = MEM_NEW(struct dispatch_queue);
     q->tenant = tenant;
-    q->name = own(name);
+    q->name = dispatch_own_text(name);
     list_init(&q->ready);
     list_init(&q->polls);
     list_init(&q->hot);
@@ -145,7 +99,7 @@ static void queue_put(struct dispatch *d, struct dispatch_queue *q)
 
 /* ---- the one loop timer: earliest of all deadlines ---- */
 
-static void timer_set(struct dispatch *d)
+void dispatch_timer_set(struct dispatch *d)
 {
     int64_t due = INT64_MAX;
     struct heap_node *n = heap_min(&d->deadlines);
@@ -160,13 +114,19 @@ static void timer_set(struct dispatch *d)
     if (n != NULL) {
         due = MIN(due, n->key);
     }
+    if (!list_empty(&d->leases)) {
+        const struct dtask *t = LIST_ENTRY(d->leases.next, const struct dtask, lease);
+        due = MIN(due, MAX(t->lease_until.us, d->lease_grace.us));
+    }
     if (!list_empty(&d->confirming)) {
         due = MIN(due, d->confirm_until.us);
     }
+    /* Most deadlines go before their time: a timer that fires too early costs less than moving it. */
     if (due == INT64_MAX) {
         loop_timer_stop(&d->timer);
-    } else {
-        loop_timer_start(d->c.loop, &d->timer, (struct mono){due});
+    } else if (!d->timer.armed || due < d->timer_due.us) {
+        d->timer_due.us = due;
+        loop_timer_start(d->c.loop, &d->timer, d->timer_due);
     }
 }
 
@@ -187,7 +147,7 @@ static void deadline_set(struct dispatch *d, struct dtask *t)
     }
 }
 
-static void heartbeat_restart(struct dispatch *d, struct dtask *t)
+void dtask_heartbeat_restart(struct dispatch *d, struct dtask *t)
 {
     if (t->t.heartbeat_us > 0 && d->c.clock->set) {
         t->heartbeat_due = storeclock_now(d->c.clock, loop_now(d->c.loop));
@@ -197,7 +157,7 @@ static void heartbeat_restart(struct dispatch *d, struct dtask *t)
 }
 
 /* Out of whatever list and count it is in. */
-static void unlink_task(struct dispatch *d, struct dtask *t)
+void dtask_unlink(struct dispatch *d, struct dtask *t)
 {
     list_remove(&t->link);
     switch (t->state) {
@@ -211,12 +171,17 @@ static void unlink_task(struct dispatch *d, struct dtask *t)
         break;
     case DTASK_GRANTED:
         d->granted--;
+        t->session->held_len--;
         t->session = NULL;
+        list_remove(&t->lease);
+        break;
+    case DTASK_WAITING:
+        d->waiting--;
         break;
     }
 }
 
-static void make_ready(struct dispatch *d, struct dtask *t, bool front)
+void dtask_ready(struct dispatch *d, struct dtask *t, bool front)
 {
     t->state = DTASK_READY;
     t->heartbeat_due.us = 0;
@@ -231,35 +196,45 @@ static void make_ready(struct dispatch *d, struct dtask *t, bool front)
     deadline_set(d, t);
 }
 
-static void make_granted(struct dispatch *d, struct dtask *t, struct dispatch_session *s)
+void dtask_grant(struct dispatch *d, struct dtask *t, struct dispatch_session *s)
 {
     t->state = DTASK_GRANTED;
     t->session = s;
     d->granted++;
+    s->held_len++;
     list_push_back(&s->held, &t->link);
-    heartbeat_restart(d, t);
+    dispatch_lease_renew(d, t);
+    dtask_heartbeat_restart(d, t);
 }
 
-static void forget_borrowed(struct dispatch *d, struct dtask *t)
+/* It needs no texts any more. */
+static void drop_texts(struct dispatch *d, struct dtask *t)
 {
-    for (struct dtask **p = &d->borrowed; *p != NULL; p = &(*p)->borrowed_next) {
-        if (*p == t) {
-            *p = t->borrowed_next;
-            return;
-        }
-    }
+    list_remove(&t->borrowed);
+    d->bytes -= t->blob_size;
+    mem_free(t->blob);
+    t->blob = NULL;
+    t->blob_size = 0;
+    t->t.has_input = false;
+    t->t.workflow = t->t.execution_name = t->t.state = t->t.input = STR_NONE;
+}
+
+static void make_waiting(struct dispatch *d, struct dtask *t)
+{
+    t->state = DTASK_WAITING;
+    t->t.waits = true;
+    d->waiting++;
+    drop_texts(d, t);
+    dtask_heartbeat_restart(d, t);
+    deadline_set(d, t);
 }
 
 static void free_task(struct dispatch *d, struct dtask *t)
 {
-    unlink_task(d, t);
+    dtask_unlink(d, t);
     heap_remove(&d->deadlines, &t->deadline);
     map_remove(&d->tasks, &t->node);
-    if (t->blob == NULL) {
-        forget_borrowed(d, t);
-    }
-    d->bytes -= t->blob_size;
-    mem_free(t->blob);
+    drop_texts(d, t);
     struct dispatch_queue *q = t->queue;
     q->tasks_len--;
     mem_free(t);
@@ -269,8 +244,7 @@ static void free_task(struct dispatch *d, struct dtask *t)
 /* Texts move into one block owned by the task. */
 static void own_texts(struct dispatch *d, struct dtask *t)
 {
-    struct str *texts[] = {&t->t.queue, &t->t.workflow, &t->t.execution_name, &t->t.state,
-                           &t->t.input};
+    struct str *texts[] = {&t->t.workflow, &t->t.execution_name, &t->t.state, &t->t.input};
     size_t size = 1;
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         size += texts[i]->size;
@@ -294,9 +268,13 @@ static struct dtask *task_new(struct dispatch *d, const struct dispatch_task *in
 {
     struct dtask *t = MEM_NEW(struct dtask);
     t->t = *in;
+    list_init(&t->link);
+    list_init(&t->lease);
+    list_init(&t->borrowed);
     t->queue = queue_get(d, in->tenant, in->queue);
+    t->t.queue = t->queue->name;
     t->queue->tasks_len++;
-    map_insert(&d->tasks, &t->node, token_hash(&in->token));
+    map_insert(&d->tasks, &t->node, dispatch_token_hash(&in->token));
     return t;
 }
 
@@ -305,10 +283,55 @@ static bool full(const struct dispatch *d)
     return map_len(&d->tasks) >= d->c.tasks_max || d->bytes >= DISPATCH_BYTES_MAX;
 }
 
+static bool has_deadline(const struct dispatch_task *t)
+{
+    return t->timeout_at.us != 0 || t->heartbeat_us > 0;
+}
+
+/* What waits is kept for its deadlines' sake alone. "known": it was not told so before. */
+static void wait_for(struct dispatch *d, const struct dispatch_task *in, struct dtask *known)
+{
+    struct held_claim *c = held_claim_find(d, &in->token);
+    if (c != NULL) {
+        held_claim_drop(d, c);
+    }
+    if (known != NULL && known->state == DTASK_WAITING) {
+        return;
+    }
+    if (!has_deadline(in)) {
+        if (known != NULL) {
+            free_task(d, known);
+        }
+        return;
+    }
+    if (known != NULL) {
+        dtask_unlink(d, known);
+    } else {
+        known = task_new(d, in);
+    }
+    make_waiting(d, known);
+    dispatch_timer_set(d);
+}
+
+void dispatch_submitted(struct dispatch *d, const struct task_token *token)
+{
+    LOOP_OWNED(d->c.loop);
+    struct dtask *t = task_at(d, token);
+    if (t != NULL) {
+        struct dispatch_task in = t->t;
+        wait_for(d, &in, t);
+    }
+}
+
 void dispatch_add(struct dispatch *d, const struct dispatch_task *in)
 {
     LOOP_OWNED(d->c.loop);
-    if (task_at(d, &in->token) != NULL) {
+    struct dtask *known = task_at(d, &in->token);
+    if (in->waits) {
+        wait_for(d, in, known);
+        return;
+    }
+    if (known != NULL) {
         return;
     }
     /* Without deadlines of its own a task may stay in the store until there is room. */
@@ -318,53 +341,19 @@ void dispatch_add(struct dispatch *d, const struct dispatch_task *in)
         return;
     }
     struct dtask *t = task_new(d, in);
-    t->borrowed_next = d->borrowed;
-    d->borrowed = t;
-    make_ready(d, t, false);
-}
-
-static bool claim_node_eq(const struct map_node *node, const void *key)
-{
-    return task_token_eq(&MAP_ENTRY(node, const struct held_claim, node)->token, key);
-}
-
-static struct held_claim *claim_find(struct dispatch *d, const struct task_token *t)
-{
-    struct map_node *n = map_find(&d->claims, token_hash(t), t, claim_node_eq);
-    return n == NULL ? NULL : MAP_ENTRY(n, struct held_claim, node);
-}
-
-static void claim_drop(struct dispatch *d, struct held_claim *c)
-{
-    map_remove(&d->claims, &c->node);
-    list_remove(&c->link);
-    mem_free(c);
-}
-
-static void claim_add(struct dispatch *d, struct dispatch_session *s, const struct task_token *t)
-{
-    if (claim_find(d, t) != NULL || map_len(&d->claims) >= d->c.tasks_max) {
-        return;
-    }
-    struct held_claim *c = MEM_NEW(struct held_claim);
-    c->token = *t;
-    c->session = s;
-    list_push_back(&s->claims, &c->link);
-    map_insert(&d->claims, &c->node, token_hash(t));
-}
-
-static void claims_drop_all(struct dispatch *d, struct dispatch_session *s)
-{
-    LIST_FOREACH_SAFE(it, &s->claims)
-    {
-        claim_drop(d, LIST_ENTRY(it, struct held_claim, link));
-    }
+    list_push_back(&d->borrowed, &t->borrowed);
+    dtask_ready(d, t, false);
 }
 
 void dispatch_found(struct dispatch *d, const struct dispatch_task *in, struct mono confirm_until)
 {
     LOOP_OWNED(d->c.loop);
-    if (task_at(d, &in->token) != NULL) {
+    struct dtask *known = task_at(d, &in->token);
+    if (in->waits) {
+        wait_for(d, in, known);
+        return;
+    }
+    if (known != NULL) {
         return;
     }
     if (full(d) && in->timeout_at.us == 0) {
@@ -373,12 +362,12 @@ void dispatch_found(struct dispatch *d, const struct dispatch_task *in, struct m
     }
     struct dtask *t = task_new(d, in);
     own_texts(d, t);
-    struct held_claim *claim = claim_find(d, &in->token);
+    struct held_claim *claim = held_claim_find(d, &in->token);
     if (claim != NULL && claim->session->tenant == in->tenant) {
         metric_add(&metric_tasks_confirmed, 1);
-        make_granted(d, t, claim->session);
+        dtask_grant(d, t, claim->session);
         deadline_set(d, t);
-        claim_drop(d, claim);
+        held_claim_drop(d, claim);
         return;
     }
     t->state = DTASK_CONFIRMING;
@@ -388,6 +377,25 @@ void dispatch_found(struct dispatch *d, const struct dispatch_task *in, struct m
     deadline_set(d, t);
 }
 
+void dispatch_hold(struct dispatch *d, struct dispatch_session *s, const struct dispatch_task *in)
+{
+    LOOP_OWNED(d->c.loop);
+    struct held_claim *c = held_claim_find(d, &in->token);
+    if (c != NULL) {
+        held_claim_drop(d, c);
+    }
+    if (task_at(d, &in->token) != NULL || in->tenant != s->tenant ||
+        s->held_len >= DISPATCH_HELD_MAX) {
+        (void)dispatch_heartbeat(d, s, &in->token);
+        return;
+    }
+    struct dtask *t = task_new(d, in);
+    drop_texts(d, t);
+    dtask_grant(d, t, s);
+    deadline_set(d, t);
+    dispatch_timer_set(d);
+}
+
 void dispatch_remove(struct dispatch *d, const struct task_token *token)
 {
     LOOP_OWNED(d->c.loop);
@@ -395,23 +403,34 @@ void dispatch_remove(struct dispatch *d, const struct task_token *token)
     if (t != NULL) {
         free_task(d, t);
     }
-    struct held_claim *c = claim_find(d, token);
+    struct held_claim *c = held_claim_find(d, token);
     if (c != NULL) {
-        claim_drop(d, c);
+        held_claim_drop(d, c);
+    }
+}
+
+static void forget(struct dispatch *d, const struct task_token *token, bool waiting_too)
+{
+    struct dtask *t = dispatch_find(d, token);
+    if (t != NULL && (waiting_too || t->state != DTASK_WAITING)) {
+        free_task(d, t);
+    }
+    struct held_claim *c = held_claim_find(d, token);
+    if (c != NULL) {
+        held_claim_drop(d, c);
     }
 }
 
 void dispatch_forget(struct dispatch *d, const struct task_token *token)
 {
     LOOP_OWNED(d->c.loop);
-    struct dtask *t = dispatch_find(d, token);
-    if (t != NULL) {
-        free_task(d, t);
-    }
-    struct held_claim *c = claim_find(d, token);
-    if (c != NULL) {
-        claim_drop(d, c);
-    }
+    forget(d, token, true);
+}
+
+void dispatch_let_go(struct dispatch *d, const struct task_token *token)
+{
+    LOOP_OWNED(d->c.loop);
+    forget(d, token, false);
 }
 
 void dispatch_hydrated(struct dispatch *d, const struct task_token *token, bool found,
@@ -419,12 +438,15 @@ void dispatch_hydrated(struct dispatch *d, const struct task_token *token, bool 
 {
     LOOP_OWNED(d->c.loop);
     struct dtask *t = dispatch_find(d, token);
-    if (t == NULL || t->t.has_input) {
+    if (t == NULL || t->t.has_input || t->state == DTASK_WAITING) {
         return;
     }
     if (!found) {
         free_task(d, t);
         return;
+    }
+    if (t->state == DTASK_GRANTED) {
+        return; /* its worker has it, after all */
     }
     t->t.workflow = filled->workflow;
     t->t.execution_name = filled->execution_name;
@@ -445,155 +467,19 @@ void dispatch_deadline_again(struct dispatch *d, const struct task_token *token)
     if (t != NULL && !heap_contains(&t->deadline) && d->c.clock->set) {
         struct wall now = storeclock_now(d->c.clock, loop_now(d->c.loop));
         heap_insert(&d->deadlines, &t->deadline, now.us + US_PER_S);
-        timer_set(d);
+        dispatch_timer_set(d);
     }
-}
-
-/* ---- sessions ---- */
-
-static bool session_eq(const struct map_node *node, const void *key)
-{
-    return MAP_ENTRY(node, const struct dispatch_session, node)->instance == *(const uint64_t *)key;
-}
-
-static void session_hold(struct dispatch *d, struct dispatch_session *s,
-                         const struct task_token *held, uint32_t len)
-{
-    struct list kept;
-    list_init(&kept);
-    claims_drop_all(d, s);
-    for (uint32_t i = 0; i < len; i++) {
-        struct dtask *t = dispatch_find(d, &held[i]);
-        if (t == NULL) {
-            claim_add(d, s, &held[i]);
-            continue;
-        }
-        if (t->t.tenant != s->tenant) {
-            continue;
-        }
-        if (t->state == DTASK_GRANTED && t->session != s) {
-            continue; /* went out again meanwhile; the first outcome wins */
-        }
-        if (t->state == DTASK_CONFIRMING) {
-            metric_add(&metric_tasks_confirmed, 1);
-        }
-        unlink_task(d, t);
-        make_granted(d, t, s);
-        list_remove(&t->link);
-        list_push_back(&kept, &t->link);
-    }
-    LIST_FOREACH_SAFE(it, &s->held)
-    {
-        struct dtask *t = LIST_ENTRY(it, struct dtask, link);
-        unlink_task(d, t);
-        make_ready(d, t, true);
-        metric_add(&metric_tasks_again, 1);
-    }
-    LIST_FOREACH_SAFE(it, &kept)
-    {
-        list_remove(it);
-        list_push_back(&s->held, it);
-    }
-}
-
-uint64_t dispatch_session_conn(struct dispatch *d, uint64_t instance)
-{
-    struct map_node *n = map_find(&d->sessions, hash_u64(instance), &instance, session_eq);
-    return n != NULL ? MAP_ENTRY(n, struct dispatch_session, node)->conn : 0;
-}
-
-struct dispatch_session *dispatch_hello(struct dispatch *d, uint64_t instance, uint32_t tenant,
-                                        struct str name, uint64_t conn,
-                                        const struct task_token *held, uint32_t held_len)
-{
-    LOOP_OWNED(d->c.loop);
-    uint64_t h = hash_u64(instance);
-    struct map_node *n = map_find(&d->sessions, h, &instance, session_eq);
-    struct dispatch_session *s;
-    if (n != NULL) {
-        s = MAP_ENTRY(n, struct dispatch_session, node);
-        mem_free((void *)(uintptr_t)s->name.p);
-    } else {
-        s = MEM_NEW(struct dispatch_session);
-        s->instance = instance;
-        list_init(&s->held);
-        list_init(&s->claims);
-        map_insert(&d->sessions, &s->node, h);
-    }
-    s->tenant = tenant;
-    s->name = own(name);
-    s->conn = conn;
-    s->connected = true;
-    heap_remove(&d->lost, &s->lost_until);
-    session_hold(d, s, held, held_len);
-    return s;
-}
-
-static void session_free(struct dispatch *d, struct dispatch_session *s)
-{
-    heap_remove(&d->lost, &s->lost_until);
-    claims_drop_all(d, s);
-    LIST_FOREACH_SAFE(it, &s->held)
-    {
-        struct dtask *t = LIST_ENTRY(it, struct dtask, link);
-        unlink_task(d, t);
-        make_ready(d, t, true);
-        metric_add(&metric_tasks_again, 1);
-    }
-    map_remove(&d->sessions, &s->node);
-    mem_free((void *)(uintptr_t)s->name.p);
-    mem_free(s);
-}
-
-void dispatch_lost(struct dispatch *d, struct dispatch_session *s, uint64_t conn)
-{
-    LOOP_OWNED(d->c.loop);
-    if (s->conn != conn) {
-        return; /* it has come back on another connection already */
-    }
-    s->connected = false;
-    heap_remove(&d->lost, &s->lost_until);
-    heap_insert(&d->lost, &s->lost_until, loop_now(d->c.loop).us + DISPATCH_SESSION_GRACE_US);
-    timer_set(d);
-}
-
-struct str dispatch_session_name(const struct dispatch_session *s)
-{
-    return s->name;
-}
-
-uint32_t dispatch_session_tenant(const struct dispatch_session *s)
-{
-    return s->tenant;
-}
-
-void dispatch_give_back(struct dispatch *d, struct dispatch_session *s,
-                        const struct task_token *token)
-{
-    LOOP_OWNED(d->c.loop);
-    struct dtask *t = dispatch_find(d, token);
-    struct held_claim *c = claim_find(d, token);
-    if (t != NULL && t->state == DTASK_GRANTED && t->session == s) {
-        unlink_task(d, t);
-        make_ready(d, t, true);
-    }
-    if (c != NULL && c->session == s) { /* said to be held at hello, not found in the store yet */
-        claim_drop(d, c);
-    }
-}
-
-enum err dispatch_heartbeat(struct dispatch *d, const struct task_token *token)
-{
-    LOOP_OWNED(d->c.loop);
-    struct dtask *t = dispatch_find(d, token);
-    if (t == NULL) {
-        return ERR_STALE;
-    }
-    heartbeat_restart(d, t);
-    return ERR_OK;
 }
 
 /* ---- polls ---- */
+
+/* Looked at in the next flush, and answered if there is something to say. */
+static void answer_soon(struct dispatch *d, struct dispatch_poll *p)
+{
+    if (!list_linked(&p->answered)) {
+        list_push_back(&d->answered, &p->answered);
+    }
+}
 
 static void poll_unlink(struct dispatch *d, struct dispatch_poll *p)
 {
@@ -609,7 +495,7 @@ void dispatch_poll(struct dispatch *d, struct dispatch_poll *p, const struct str
                    uint32_t queues_len, struct mono until)
 {
     LOOP_OWNED(d->c.loop);
-    PRE(p->session != NULL && queues_len <= DISPATCH_POLL_QUEUES_MAX);
+    PRE(p->session != NULL && p->room != NULL && queues_len <= POLL_QUEUES_MAX);
     PRE(!p->active);
     p->at_len = 0;
     p->next = 0;
@@ -619,6 +505,7 @@ void dispatch_poll(struct dispatch *d, struct dispatch_poll *p, const struct str
     p->capacity = MIN(p->capacity, (uint32_t)POLL_TASKS_MAX);
     list_init(&p->answered);
     d->polls++;
+    dispatch_heard(d, p->session);
     for (uint32_t i = 0; i < queues_len; i++) {
         struct dispatch_queue *q = queue_get(d, p->session->tenant, queues[i]);
         p->at[p->at_len].poll = p;
@@ -628,7 +515,18 @@ void dispatch_poll(struct dispatch *d, struct dispatch_poll *p, const struct str
         p->at_len++;
     }
     heap_insert(&d->poll_deadlines, &p->deadline, until.us);
-    list_push_back(&d->answered, &p->answered); /* looked at in the next flush */
+    answer_soon(d, p);
+}
+
+void dispatch_polls_look(struct dispatch *d, const struct dispatch_session *s)
+{
+    for (size_t i = 0; i < d->poll_deadlines.len; i++) {
+        struct dispatch_poll *p =
+            CONTAINER_OF(d->poll_deadlines.v[i], struct dispatch_poll, deadline);
+        if (p->session == s) {
+            answer_soon(d, p);
+        }
+    }
 }
 
 void dispatch_poll_cancel(struct dispatch *d, struct dispatch_poll *p)
@@ -638,8 +536,8 @@ void dispatch_poll_cancel(struct dispatch *d, struct dispatch_poll *p)
         return;
     }
     for (uint32_t i = 0; i < p->granted_len; i++) {
-        unlink_task(d, p->granted[i]);
-        make_ready(d, p->granted[i], true);
+        dtask_unlink(d, p->granted[i]);
+        dtask_ready(d, p->granted[i], true);
     }
     mem_free(p->granted);
     p->granted = NULL;
@@ -652,30 +550,46 @@ void dispatch_poll_cancel(struct dispatch *d, struct dispatch_poll *p)
 
 /* ---- matching ---- */
 
-static void grant(struct dispatch *d, struct dispatch_poll *p, struct dtask *t)
+/* False: there is no room for it in the answer or with the worker: that was all. */
+static bool grant(struct dispatch *d, struct dispatch_poll *p, struct dtask *t)
 {
+    size_t size = d->c.task_room + t->t.queue.size + t->t.workflow.size + t->t.execution_name.size +
+                  t->t.state.size + t->t.input.size;
+    answer_soon(d, p);
+    if (size > *p->room || p->session->held_len >= DISPATCH_HELD_MAX) {
+        p->closing = true;
+        return false;
+    }
+    *p->room -= size;
     if (p->granted == NULL) {
         p->granted = mem_alloc(p->capacity * sizeof(struct dtask *));
     }
-    unlink_task(d, t);
-    make_granted(d, t, p->session);
+    dtask_unlink(d, t);
+    dtask_grant(d, t, p->session);
     p->granted[p->granted_len++] = t;
-    if (!list_linked(&p->answered)) {
-        list_push_back(&d->answered, &p->answered);
-    }
+    return true;
 }
 
 enum { HYDRATE_BATCH = 128 };
 
-/* Asks for the inputs of tasks at the head of the queue that were found in the table. */
-static void hydrate(struct dispatch *d, struct dispatch_queue *q, uint32_t wanted)
+/* Asks for the inputs of tasks at the head of the queue that have none here: as many as are wanted. */
+static void hydrate(struct dispatch *d, struct dispatch_queue *q)
 {
     struct task_token tokens[HYDRATE_BATCH];
-    uint32_t seen = 0, len = 0;
+    uint32_t wanted = 0, seen = 0, len = 0;
+    LIST_FOREACH(it, &q->polls)
+    {
+        const struct dispatch_poll *p = LIST_ENTRY(it, struct dispatch_poll_at, link)->poll;
+        wanted += p->capacity - p->granted_len;
+        if (wanted >= HYDRATE_BATCH) {
+            wanted = HYDRATE_BATCH;
+            break;
+        }
+    }
     LIST_FOREACH(it, &q->ready)
     {
         struct dtask *t = LIST_ENTRY(it, struct dtask, link);
-        if (seen++ == MIN(wanted, (uint32_t)HYDRATE_BATCH) || t->t.has_input) {
+        if (seen++ == wanted || t->t.has_input) {
             break;
         }
         if (t->state == DTASK_READY) {
@@ -688,23 +602,28 @@ static void hydrate(struct dispatch *d, struct dispatch_queue *q, uint32_t wante
     }
 }
 
+static struct dtask *queue_head(const struct dispatch_queue *q)
+{
+    return list_empty(&q->ready) ? NULL : LIST_ENTRY(q->ready.next, struct dtask, link);
+}
+
 /* Fills the poll from its queues, one task from each in turn. */
 static void poll_fill(struct dispatch *d, struct dispatch_poll *p)
 {
-    uint32_t empty = 0;
-    while (p->granted_len < p->capacity && p->at_len > 0 && empty < p->at_len) {
+    uint32_t empty = p->session->silent ? p->at_len : 0;
+    while (p->granted_len < p->capacity && empty < p->at_len) {
         struct dispatch_queue *q = p->at[p->next].queue;
         p->next = (p->next + 1) % p->at_len;
-        struct dtask *t =
-            list_empty(&q->ready) ? NULL : LIST_ENTRY(q->ready.next, struct dtask, link);
+        struct dtask *t = queue_head(q);
         if (t == NULL) {
             empty++;
         } else if (!t->t.has_input) {
-            hydrate(d, q, p->capacity - p->granted_len);
+            hydrate(d, q);
             empty++;
-        } else {
-            grant(d, p, t);
+        } else if (grant(d, p, t)) {
             empty = 0;
+        } else {
+            break;
         }
     }
 }
@@ -737,10 +656,14 @@ static void match_hot(struct dispatch *d)
         struct dispatch_queue *q = LIST_ENTRY(it, struct dispatch_queue, hot);
         LIST_FOREACH(jt, &q->polls)
         {
-            if (list_empty(&q->ready)) {
+            const struct dtask *t = queue_head(q);
+            if (t == NULL || !t->t.has_input) {
                 break;
             }
             poll_fill(d, LIST_ENTRY(jt, struct dispatch_poll_at, link)->poll);
+        }
+        if (!list_empty(&q->polls) && !list_empty(&q->ready)) {
+            hydrate(d, q); /* what is left of its polls' wants */
         }
     }
 }
@@ -748,19 +671,14 @@ static void match_hot(struct dispatch *d)
 /* Texts of what stays. A granted task keeps none: should it go out again, its input is asked for. */
 static void copy_borrowed(struct dispatch *d)
 {
-    struct dtask *t = d->borrowed;
-    d->borrowed = NULL;
-    while (t != NULL) {
-        struct dtask *next = t->borrowed_next;
-        t->borrowed_next = NULL;
+    struct list *it;
+    while ((it = list_pop_front(&d->borrowed)) != NULL) {
+        struct dtask *t = LIST_ENTRY(it, struct dtask, borrowed);
         if (t->state == DTASK_GRANTED) {
-            t->t.has_input = false;
-            t->t.workflow = t->t.execution_name = t->t.state = t->t.input = STR_NONE;
-            t->t.queue = t->queue->name;
+            drop_texts(d, t);
         } else {
             own_texts(d, t);
         }
-        t = next;
     }
 }
 
@@ -786,7 +704,7 @@ void dispatch_flush(struct dispatch *d)
         d->overflow = false;
         d->c.handler->refill(d->c.handler);
     }
-    timer_set(d);
+    dispatch_timer_set(d);
 }
 
 /* ---- time ---- */
@@ -800,8 +718,8 @@ static void expire_confirming(struct dispatch *d, struct mono now)
     LIST_FOREACH_SAFE(it, &d->confirming)
     {
         struct dtask *t = LIST_ENTRY(it, struct dtask, link);
-        unlink_task(d, t);
-        make_ready(d, t, false);
+        dtask_unlink(d, t);
+        dtask_ready(d, t, false);
         metric_add(&metric_tasks_again, 1);
     }
 }
@@ -815,7 +733,7 @@ static void expire_sessions(struct dispatch *d, struct mono now)
             log_info("worker did not come back, its tasks go out again", "worker=%.*s",
                      STR_ARG(s->name));
         }
-        session_free(d, s);
+        dispatch_session_free(d, s);
     }
 }
 
@@ -842,16 +760,22 @@ static void expire_tasks(struct dispatch *d)
     }
 }
 
+enum { LATE_US = 1 * US_PER_S };
+
 static void timer_fired(struct loop_timer *timer)
 {
     struct dispatch *d = CONTAINER_OF(timer, struct dispatch, timer);
     struct mono now = loop_now(d->c.loop);
+    if (now.us - d->timer_due.us > LATE_US) {
+        d->lease_grace.us = now.us + d->c.lease_us; /* who was silent? Perhaps we were deaf */
+    }
     expire_confirming(d, now);
     expire_sessions(d, now);
+    dispatch_leases_expire(d, now);
     expire_tasks(d);
     dispatch_flush(d);
     expire_polls(d, now);
-    timer_set(d);
+    dispatch_timer_set(d);
 }
 
 /* ---- life ---- */
@@ -870,7 +794,9 @@ struct dispatch *dispatch_new(const struct dispatch_config *config)
     heap_init(&d->deadlines);
     heap_init(&d->poll_deadlines);
     heap_init(&d->lost);
+    list_init(&d->leases);
     list_init(&d->confirming);
+    list_init(&d->borrowed);
     list_init(&d->answered);
     list_init(&d->hot);
     d->timer.fired = timer_fired;
@@ -885,7 +811,7 @@ void dispatch_clear(struct dispatch *d)
         free_task(d, MAP_ORDER_ENTRY(it, struct dtask, node));
     }
     d->overflow = false;
-    timer_set(d);
+    dispatch_timer_set(d);
 }
 
 void dispatch_clear_lane(struct dispatch *d, const struct lane *lane)
@@ -910,7 +836,7 @@ void dispatch_free(struct dispatch *d)
     loop_timer_stop(&d->timer);
     LIST_FOREACH_SAFE(it, &d->sessions.order)
     {
-        session_free(d, MAP_ORDER_ENTRY(it, struct dispatch_session, node));
+        dispatch_session_free(d, MAP_ORDER_ENTRY(it, struct dispatch_session, node));
     }
     PRE(d->polls == 0);
     map_fini(&d->tasks);
@@ -929,6 +855,7 @@ void dispatch_stats(const struct dispatch *d, struct dispatch_stats *out)
                                    .ready = d->ready,
                                    .granted = d->granted,
                                    .confirming = d->confirming_len,
+                                   .waiting = d->waiting,
                                    .polls = d->polls,
                                    .sessions = map_len(&d->sessions),
                                    .bytes = d->bytes,

@@ -8,10 +8,25 @@
  *                │       "I hold it", at most until the confirmation time is over)
  *                ▼
  *   new ──▶  READY ──poll──▶ GRANTED to a session ──outcome accepted──▶ gone (dispatch_remove)
- *                ▲                 │
- *                └── session lost for longer than its grace, or it does not list the token
+ *                ▲               │   │                                     ▲
+ *                │               │   └─ it has answered the call ─▶ WAITING ┘
+ *                └───────────────┘      (dispatch_submitted; also new or found, where
+ *        its lease has run out; its     nobody is to get the task)
+ *        connection is gone for longer
+ *        than the grace, or was made
+ *        anew without naming it
  *
- * An attempt may thus be invoked more than once; its outcome counts once (INV 19). */
+ * A grant is a lease of "lease_us". The worker renews it by naming the token, in HEARTBEAT or in HELLO;
+ * nothing else does. A lease that runs out says that the worker is silent, or hangs, or never saw the
+ * answer in which the task was granted, however alive its connection is: the task goes out again, and
+ * to somebody else, for its polls that wait get nothing until it is heard once more. If
+ * the worker had it after all, it takes it back with its next heartbeat while nobody else has it, and
+ * its outcome counts when it is the first. (A task with a heartbeat of its own has no lease: where that
+ * does not come the attempt fails, as its definition says.)
+ *
+ * An attempt may thus be invoked more than once; its outcome counts once (INV 19). What waits for a callback or
+ * for a child execution is held by no worker and goes out no more; only its deadlines are looked after
+ * here, and what has none is not kept at all. */
 #ifndef CARILLON_SCHEDULER_DISPATCH_H
 #define CARILLON_SCHEDULER_DISPATCH_H
 
@@ -23,9 +38,9 @@
 #include "scheduler/storeclock.h"
 
 enum {
-    DISPATCH_POLL_QUEUES_MAX = 64,
     DISPATCH_TASKS_MAX = 200000,   /* tasks in memory; above, new ready ones stay in the store */
     DISPATCH_BYTES_MAX = 64 << 20, /* bytes of inputs in memory; likewise */
+    DISPATCH_HELD_MAX = 10000,     /* tasks of one session: as many as its HELLO can name */
     DISPATCH_SESSION_GRACE_US = 10 * US_PER_S, /* a lost worker may come back within */
 };
 
@@ -36,11 +51,12 @@ struct dispatch_task {
     struct str queue, workflow, execution_name, state;
     struct wall timeout_at; /* 0 = none */
     int64_t heartbeat_us;   /* 0 = none */
+    bool waits;             /* nobody is to get it: the outcome comes by itself */
     bool has_input;         /* false: found in the table; asked for when a worker wants it */
     struct str input;
 };
 
-enum dtask_state { DTASK_CONFIRMING, DTASK_READY, DTASK_HYDRATING, DTASK_GRANTED };
+enum dtask_state { DTASK_CONFIRMING, DTASK_READY, DTASK_HYDRATING, DTASK_GRANTED, DTASK_WAITING };
 
 struct dispatch_session;
 struct dispatch_queue;
@@ -48,7 +64,9 @@ struct dispatch_queue;
 /* A task in memory. Read-only for the engine. */
 struct dtask {
     struct map_node node;
-    struct list link;          /* in a ready queue, or in its session's held list */
+    struct list link;  /* in a ready queue, or in its session's held list */
+    struct list lease; /* granted: in dispatch.leases */
+    struct mono lease_until;
     struct heap_node deadline; /* earliest of timeout and heartbeat */
     struct dispatch_task t;
     enum dtask_state state;
@@ -57,7 +75,7 @@ struct dtask {
     struct wall heartbeat_due; /* 0 = none running */
     char *blob;                /* owned copy of the texts; NULL while they are borrowed */
     size_t blob_size;
-    struct dtask *borrowed_next; /* tasks whose texts must be copied by dispatch_flush */
+    struct list borrowed; /* tasks whose texts must be copied by dispatch_flush */
 };
 
 /* A poll's place in the line of one queue. */
@@ -73,11 +91,14 @@ struct dispatch_poll {
     struct dispatch_session *session;
     uint32_t capacity; /* tasks wanted, at least 1 */
     bool closing;      /* answer at the next flush whatever was found */
+    /* Bytes that the answer has left. What is granted is taken off; a poll for whose next task it is too
+     * small is answered with what it has. Answers of one frame share it. */
+    size_t *room;
+    struct dispatch_poll_at *at; /* room for as many as there are queues */
     /* the engine's answer function: granted tasks are in "granted" (link through
      * dispatch_poll_granted), valid during the call only */
     void (*answer)(struct dispatch_poll *p, struct dtask **granted, uint32_t len);
     /* private */
-    struct dispatch_poll_at at[DISPATCH_POLL_QUEUES_MAX];
     uint32_t at_len, next;
     struct heap_node deadline;
     struct dtask **granted;
@@ -101,6 +122,8 @@ struct dispatch_config {
     const struct storeclock *clock; /* of the same loop */
     struct fault_set *faults;
     struct dispatch_handler *handler;
+    int64_t lease_us;   /* of a grant that is not renewed */
+    size_t task_room;   /* bytes of a poll's room that a task takes beside its texts */
     uint32_t tasks_max; /* 0: DISPATCH_TASKS_MAX */
 };
 
@@ -112,16 +135,21 @@ void dispatch_clear_lane(struct dispatch *d, const struct lane *lane);
 
 /* ---- tasks ---- */
 
-/* A task whose turn is durable. Known already: no effect. Texts may be borrowed until the next
- * dispatch_flush, which copies those of tasks still waiting. */
+/* A task whose turn is durable. Known already: no effect, but that it waits from now on if it says so.
+ * Texts may be borrowed until the next dispatch_flush, which copies those of tasks not gone by then. */
 void dispatch_add(struct dispatch *d, const struct dispatch_task *t);
 /* A task found in the table: waits for confirmation until "confirm_until", then becomes ready. */
 void dispatch_found(struct dispatch *d, const struct dispatch_task *t, struct mono confirm_until);
+/* The call was answered, durably: nobody holds the task and nobody is to get it (nonce ignored). The
+ * answer is a sign of life. Unknown ones are fine. */
+void dispatch_submitted(struct dispatch *d, const struct task_token *t);
 /* The attempt is closed (outcome durable, or execution stopped). Unknown ones are fine. */
 void dispatch_remove(struct dispatch *d, const struct task_token *t);
-/* Its worker has been told that this very attempt (nonce included) is over: nobody holds it now. Another
- * attempt in its place stays. */
+/* This very attempt (nonce included) is over. Another attempt in its place stays. */
 void dispatch_forget(struct dispatch *d, const struct task_token *t);
+/* Its worker has been told that there is nothing more to do for this very attempt: nobody holds it now. If
+ * it waits for an outcome by token it stays. */
+void dispatch_let_go(struct dispatch *d, const struct task_token *t);
 /* Input of a task as asked by "hydrate"; "found" false: the task is no more. */
 void dispatch_hydrated(struct dispatch *d, const struct task_token *t, bool found,
                        const struct dispatch_task *filled);
@@ -131,21 +159,27 @@ struct dtask *dispatch_find(struct dispatch *d, const struct task_token *t);
 
 /* ---- workers ---- */
 
-/* A worker process says hello on a connection: "held" are the tokens it holds. The same instance
- * coming back takes over its session: what it was granted and does not list goes out again. */
+/* A worker process says hello on a connection: "held" are the tokens it holds. The same instance of
+ * the same tenant coming back takes over its session: what it was granted and does not list goes out
+ * again. */
 struct dispatch_session *dispatch_hello(struct dispatch *d, uint64_t instance, uint32_t tenant,
                                         struct str name, uint64_t conn,
                                         const struct task_token *held, uint32_t held_len);
 /* The connection on which the instance said hello last; 0 when it has no session. */
-uint64_t dispatch_session_conn(struct dispatch *d, uint64_t instance);
+uint64_t dispatch_session_conn(struct dispatch *d, uint64_t instance, uint32_t tenant);
 /* The connection is gone: polls on it must have been cancelled; what it held waits for its return. */
 void dispatch_lost(struct dispatch *d, struct dispatch_session *s, uint64_t conn);
 struct str dispatch_session_name(const struct dispatch_session *s);
 uint32_t dispatch_session_tenant(const struct dispatch_session *s);
 /* The worker has given a task back without outcome. */
 void dispatch_give_back(struct dispatch *d, struct dispatch_session *s, const struct task_token *t);
-/* ERR_OK: the attempt is open and its clock restarted; ERR_STALE: not known here. */
-enum err dispatch_heartbeat(struct dispatch *d, const struct task_token *t);
+/* The worker says that it works on the attempt ("s" NULL: no worker does, somebody looks after it). ERR_OK:
+ * its clock is restarted, the lease renewed, and an attempt that nobody has is the session's again.
+ * ERR_STALE: not known here; the execution knows whether it is open, and if so: dispatch_hold. */
+enum err dispatch_heartbeat(struct dispatch *d, struct dispatch_session *s,
+                            const struct task_token *t);
+/* An open attempt that was not known here, and that the worker of the session works on. */
+void dispatch_hold(struct dispatch *d, struct dispatch_session *s, const struct dispatch_task *t);
 
 /* Registers the poll for "queues"; answered by a flush when tasks were found, when "closing", or at
  * "until" with what there is. */
@@ -159,7 +193,7 @@ void dispatch_poll_cancel(struct dispatch *d, struct dispatch_poll *p);
 void dispatch_flush(struct dispatch *d);
 
 struct dispatch_stats {
-    size_t tasks, ready, granted, confirming, polls, sessions, bytes;
+    size_t tasks, ready, granted, confirming, waiting, polls, sessions, bytes;
     bool overflow;
 };
 void dispatch_stats(const struct dispatch *d, struct dispatch_stats *out);

@@ -1,8 +1,10 @@
 /* Ownership and the ring of windows: see owner.h.
  *
  * The role is a list of duties, each with the time at which it is due next; one request is under way at
- * a time, but for the lease, which has a request of its own so that nothing can delay it. A duty that
- * fails is due again a little later; so nothing here is a sequence that could get stuck half-way. */
+ * a time, but for the lease, which has a request of its own (and at the store a connection of its own),
+ * so that no duty can delay it. A duty that has much to move does it in chunks and is due again at
+ * once, behind what became due meanwhile. A duty that fails is due again a little later; so nothing
+ * here is a sequence that could get stuck half-way. */
 #include "base/prelude.h"
 
 #include "scheduler/owner.h"
@@ -18,21 +20,36 @@ LOG_MODULE("owner");
 enum duty {
     DUTY_LANES, /* read all lanes; claim what is free */
     DUTY_CLAIM,
-    DUTY_CLOSE,  /* accept no new row in windows that are over */
+    DUTY_CLOSE, /* accept no new row in windows that are over */
+    DUTY_INBOX,
     DUTY_FINISH, /* move what was left in them */
     DUTY_EMPTY,  /* empty their tables */
-    DUTY_OPEN,   /* open new windows, with the last promotion */
-    DUTY_INBOX,
+    DUTY_SWEEP,  /* promote into windows that are not open yet */
+    DUTY_OPEN,   /* open them, with the last promotion */
     DUTY_PROMOTE,
     DUTY_COUNT,
+};
+
+static const char *const duty_names[DUTY_COUNT] = {
+    "lanes", "claim", "close", "inbox", "finish", "empty", "sweep", "open", "promote",
 };
 
 #define NEVER INT64_MAX
 
 enum {
     RETRY_US = 500 * US_PER_MS,
+    RETRY_SHIFT_MAX = 5,
     EMPTY_RETRY_US = 5 * US_PER_S,
     INBOX_LIMIT = 1000,
+    CHUNK_MIN = 250,  /* rows moved in one call, when larger ones fail */
+    OPEN_ROWS = 2000, /* with all fences held */
+};
+
+/* One way through the long-term rows, in chunks. A chunk begins where the one before began to move: it
+ * looks at what that deleted once more, after which PostgreSQL passes over it quickly, and the last
+ * sweep, under the fences, is short. */
+struct pass {
+    struct wall from, reached;
 };
 
 struct owner {
@@ -42,9 +59,10 @@ struct owner {
     struct lanes lanes;
     struct storeclock clock;
     int64_t due[DUTY_COUNT];
+    uint32_t fails[DUTY_COUNT]; /* in a row */
     struct loop_timer timer;
     struct loop_timer lease_timer;
-    bool started, lease_busy, busy, leased, windows_ready;
+    bool started, lease_busy, busy, leased, clock_alarm;
     uint64_t system_id; /* of the store that gave the lease */
     uint32_t timeline;
     uint32_t round; /* incarnations: answers to an older one are ignored */
@@ -53,9 +71,11 @@ struct owner {
         turn_to; /* windows before it are to be closed: the current one, or after a long time away
                          the last one that the ring reaches; then the ring turns in several rounds */
     int64_t empty_at; /* the next window whose table is to be emptied */
+    uint32_t chunk;   /* rows to be moved in one call */
+    struct pass sweep, promote;
+    uint64_t left_over; /* rows moved by the present finish */
     struct lane_ref refs[LANES_PER_SHARD_MAX];
-    uint16_t wanted[LANES_PER_SHARD_MAX];
-    uint32_t wanted_len;
+    struct coord_advice advice;
     struct arena arena, lease_arena;
     struct store_lease lease;
     union {
@@ -114,6 +134,17 @@ static int64_t grace_us(const struct owner *o)
     return MIN(o->c.window_us / 4, 2 * US_PER_S);
 }
 
+static bool under_way(const struct owner *o, enum duty d)
+{
+    return o->due[d] != NEVER || (o->busy && o->doing == d);
+}
+
+/* The steps that open windows follow each other: the first begins when none is under way. */
+static bool opening(const struct owner *o)
+{
+    return under_way(o, DUTY_EMPTY) || under_way(o, DUTY_SWEEP) || under_way(o, DUTY_OPEN);
+}
+
 /* Sets the window duties due by comparing where the lanes stand with the current window. */
 static void windows_plan(struct owner *o)
 {
@@ -147,11 +178,11 @@ static void windows_plan(struct owner *o)
     o->due[DUTY_CLOSE] = close ? now.us : NEVER;
     if (close) {
         o->due[DUTY_FINISH] = NEVER; /* after the close */
-    } else if (finish) {
+    } else if (finish && (o->due[DUTY_FINISH] == NEVER || o->fails[DUTY_FINISH] == 0)) {
         int64_t wait = late ? 0 : MAX(grace_us(o) - into, 0);
         o->due[DUTY_FINISH] = MIN(o->due[DUTY_FINISH], now.us + wait);
     }
-    if (open && !close && !finish && o->due[DUTY_EMPTY] == NEVER && o->due[DUTY_OPEN] == NEVER) {
+    if (open && !close && !finish && !opening(o)) {
         o->due[DUTY_EMPTY] = now.us;
     }
 }
@@ -207,6 +238,24 @@ static bool draining(const struct owner *o)
 
 /* ---- lease ---- */
 
+/* Nothing here goes by the host's clock; but people do who compare its logs with the store's times. */
+static void clock_watch(struct owner *o)
+{
+    struct mono now = loop_now(o->c.loop);
+    int64_t off = clock_wall(o->c.loop->clock).us - storeclock_now(&o->clock, now).us;
+    bool alarm = (off < 0 ? -off : off) - storeclock_error_us(&o->clock, now) > STORECLOCK_ALARM_US;
+    metric_set(&metric_clock_offset, off);
+    if (alarm && !o->clock_alarm) {
+        metric_add(&metric_clock_alarms, 1);
+        log_warn("this host's clock differs from the store's: check its time synchronisation",
+                 "offset_ms=%" PRId64, off / US_PER_MS);
+    } else if (!alarm && o->clock_alarm) {
+        log_info("this host's clock agrees with the store's again", "offset_ms=%" PRId64,
+                 off / US_PER_MS);
+    }
+    o->clock_alarm = alarm;
+}
+
 static void lease_done(struct store_req *r)
 {
     struct owner *o = CONTAINER_OF(CONTAINER_OF(r, struct store_lease, req), struct owner, lease);
@@ -238,6 +287,7 @@ static void lease_done(struct store_req *r)
     o->system_id = o->lease.system_id;
     storeclock_sample(&o->clock, r->sent, r->answered, r->store_now);
     o->c.handler->clock(o->c.handler, r->sent, r->answered, r->store_now);
+    clock_watch(o);
     if (!o->leased) {
         o->leased = true;
         due_at(o, DUTY_LANES, 0);
@@ -256,7 +306,12 @@ static void lease_fired(struct loop_timer *timer)
     fault_hit(o->c.faults, FAULT_LEASE_BEFORE_RENEW);
     arena_reset(&o->lease_arena, 4096);
     o->lease = (struct store_lease){
-        .req = {.op = STORE_LEASE, .loop = o->c.loop, .done = lease_done, .arena = &o->lease_arena},
+        /* Several tries fit into what the lease lasts. */
+        .req = {.op = STORE_LEASE,
+                .loop = o->c.loop,
+                .done = lease_done,
+                .arena = &o->lease_arena,
+                .deadline_us = MAX(o->c.heartbeat_us / 2, (int64_t)RETRY_US)},
         .incarnation = o->incarnation,
         .node = o->c.node,
         .address = o->c.address,
@@ -274,33 +329,49 @@ static bool clock_fit(const struct owner *o)
     return storeclock_error_us(&o->clock, loop_now(o->c.loop)) <= STORECLOCK_ERROR_MAX_US;
 }
 
+/* Asks coordination about the lanes that are not ours under a claim we know of. Returns a living
+ * owner's name. */
+static struct str lanes_judge(struct owner *o, const struct store_lanes *r)
+{
+    struct coord_lane lanes[LANES_PER_SHARD_MAX];
+    struct coord_view v = {.self = {.incarnation = o->incarnation,
+                                    .node = o->c.node,
+                                    .address = o->c.address},
+                           .lanes = lanes,
+                           .now = loop_now(o->c.loop),
+                           .store_now = r->req.store_now,
+                           .heartbeat_us = o->c.heartbeat_us};
+    for (uint32_t i = 0; i < r->lanes_len; i++) {
+        const struct lane_row *row = &r->lanes[i];
+        if (!o->lanes.lane[row->lane].held) {
+            lanes[v.lanes_len++] = (struct coord_lane){.lane = row->lane,
+                                                       .owner = {.incarnation = row->incarnation,
+                                                                 .node = row->node,
+                                                                 .address = row->address},
+                                                       .has_session = row->has_session,
+                                                       .lease_left_us = row->lease_left_us};
+        }
+    }
+    coord_advise(o->c.coord, &v, &o->advice);
+    return o->advice.other;
+}
+
 static void lanes_done(struct owner *o)
 {
     struct store_lanes *r = &o->u.lanes;
     uint16_t lost[LANES_PER_SHARD_MAX];
     uint32_t lost_len = 0;
-    struct str other = STR_NONE;
-    o->wanted_len = 0;
     for (uint32_t i = 0; i < r->lanes_len; i++) {
         const struct lane_row *row = &r->lanes[i];
         struct lane *have = &o->lanes.lane[row->lane];
-        bool ours = uuid_eq(&row->incarnation, &o->incarnation) && have->held &&
-                    uuid_eq(&row->fence.claim, &have->ref.fence.claim);
-        if (ours) {
+        if (have->held && uuid_eq(&row->incarnation, &o->incarnation) &&
+            uuid_eq(&row->fence.claim, &have->ref.fence.claim)) {
             continue;
         }
         if (have->held) {
             lost[lost_len++] = row->lane;
         }
         lanes_set(&o->lanes, row, false);
-        /* A life of our own that is over: its lease need not run out when it has no session left,
-         * which the claim looks at. */
-        bool mine = uuid_eq(&row->incarnation, &o->incarnation) || str_eq(row->node, o->c.node);
-        if (uuid_is_null(&row->incarnation) || row->lease_left_us <= 0 || mine) {
-            o->wanted[o->wanted_len++] = row->lane;
-        } else {
-            other = row->node;
-        }
     }
     metric_set(&metric_lanes_held, o->lanes.held_len);
     if (lost_len > 0) {
@@ -308,18 +379,19 @@ static void lanes_done(struct owner *o)
         o->c.handler->lost(o->c.handler, lost, lost_len);
     }
     o->c.handler->foreign(o->c.handler, r->lanes, r->lanes_len);
-    if (o->wanted_len > 0 && clock_fit(o)) {
+    struct str other = lanes_judge(o, r);
+    if (o->advice.claim_len > 0 && clock_fit(o)) {
         due_at(o, DUTY_CLAIM, 0);
-    } else if (o->wanted_len > 0) {
+    } else if (o->advice.claim_len > 0) {
         log_warn("clock error too large to own lanes", "error_us=%" PRId64,
                  storeclock_error_us(&o->clock, loop_now(o->c.loop)));
-        due_at(o, DUTY_LANES, RETRY_US);
+        due_at(o, DUTY_LANES, o->c.heartbeat_us / 2);
     } else if (o->lanes.held_len < o->lanes.len || o->lanes.len == 0) {
         /* Others own them, some or all: they may be free another time. */
         if (o->lanes.held_len == 0) {
             move(o, OWNER_STANDBY, other);
         }
-        due_at(o, DUTY_LANES, o->c.heartbeat_us / 2);
+        due_at(o, DUTY_LANES, o->advice.look_us);
     }
 }
 
@@ -342,10 +414,24 @@ static void claim_done(struct owner *o)
         due_at(o, DUTY_PROMOTE, o->c.promote_us);
         o->window = INT64_MIN;
         o->empty_at = INT64_MAX;
+        o->promote = o->sweep = (struct pass){0}; /* there are more lanes to be swept */
         windows_plan(o);
     }
     if (o->lanes.held_len < o->lanes.len) {
-        due_at(o, DUTY_LANES, o->c.heartbeat_us / 2);
+        due_at(o, DUTY_LANES, o->advice.look_us);
+    }
+}
+
+static void chunk_moved(struct owner *o)
+{
+    o->chunk = MIN(o->chunk * 2, (uint32_t)STORE_MOVE_MAX);
+}
+
+static void pass_on(struct owner *o, struct pass *p, const struct store_promote *r)
+{
+    *p = r->more ? (struct pass){p->reached, r->reached} : (struct pass){0};
+    if (r->more) {
+        chunk_moved(o);
     }
 }
 
@@ -356,15 +442,21 @@ static void close_done(struct owner *o, bool finish)
         struct lane *l = &o->lanes.lane[i];
         if (l->held) {
             l->accept_from = MAX(l->accept_from, r->accept_from);
-            if (finish) {
+            if (finish && !r->more) {
                 l->closed_to = MAX(l->closed_to, r->accept_from - 1);
             }
         }
     }
     if (finish) {
+        /* The earliest move first: what is in memory has moved with the first chunk. */
         o->c.handler->moved(o->c.handler, r->accept_from);
-        if (r->moved > 0) {
-            log_info("deadlines left in closed windows moved", "rows=%" PRIu64, r->moved);
+        o->left_over += r->moved;
+        if (r->more) {
+            chunk_moved(o);
+            due_at(o, DUTY_FINISH, 0);
+        } else if (o->left_over > 0) {
+            log_info("deadlines left in closed windows moved", "rows=%" PRIu64, o->left_over);
+            o->left_over = 0;
         }
     }
     windows_plan(o);
@@ -382,13 +474,34 @@ static void empty_done(struct owner *o)
     if (o->empty_at < o->turn_to) {
         due_at(o, DUTY_EMPTY, 0);
     } else {
-        due_at(o, DUTY_OPEN, 0);
+        o->sweep = (struct pass){0};
+        due_at(o, DUTY_SWEEP, 0);
     }
+}
+
+/* Goes through until nothing is left, and for what came in behind once more from the start. */
+static void sweep_done(struct owner *o)
+{
+    struct store_promote *r = &o->u.promote;
+    metric_add(&metric_promoted, (int64_t)r->promoted);
+    /* The rest is not to be seen before its window is open. */
+    int64_t open_end = (lanes_open_to(&o->lanes) + 1) * o->c.window_us;
+    if (r->promoted > 0 && r->from.us < open_end) {
+        o->c.handler->promoted(o->c.handler);
+    }
+    pass_on(o, &o->sweep, r);
+    due_at(o, r->more || r->from.us != 0 ? DUTY_SWEEP : DUTY_OPEN, 0);
 }
 
 static void open_done(struct owner *o)
 {
     struct store_window_open *r = &o->u.open;
+    metric_add(&metric_promoted, (int64_t)r->promoted);
+    if (r->more) { /* came in since the sweep */
+        o->sweep = (struct pass){0};
+        due_at(o, DUTY_SWEEP, 0);
+        return;
+    }
     fault_hit(o->c.faults, FAULT_WINDOW_AFTER_OPEN);
     for (uint32_t i = 0; i < o->lanes.len; i++) {
         struct lane *l = &o->lanes.lane[i];
@@ -397,7 +510,6 @@ static void open_done(struct owner *o)
         }
     }
     trace("windows open", (uint64_t)r->opened_to, r->promoted);
-    metric_add(&metric_promoted, (int64_t)r->promoted);
     windows_apply(o);
     o->c.handler->promoted(o->c.handler);
     due_at(o, DUTY_INBOX, 0);
@@ -424,11 +536,38 @@ static void inbox_done(struct owner *o)
 
 static void promote_done(struct owner *o)
 {
-    metric_add(&metric_promoted, (int64_t)o->u.promote.promoted);
-    if (o->u.promote.promoted > 0) {
+    struct store_promote *r = &o->u.promote;
+    metric_add(&metric_promoted, (int64_t)r->promoted);
+    if (r->promoted > 0) {
         o->c.handler->promoted(o->c.handler);
     }
-    due_at(o, DUTY_PROMOTE, o->c.promote_us);
+    pass_on(o, &o->promote, r);
+    due_at(o, DUTY_PROMOTE, r->more ? 0 : o->c.promote_us);
+}
+
+/* What holds fences or moves rows tries less and less often: others want the lanes, too. */
+static int64_t retry_us(struct owner *o, enum duty d)
+{
+    uint32_t shift = d < DUTY_FINISH ? 0 : MIN(o->fails[d], (uint32_t)RETRY_SHIFT_MAX);
+    o->fails[d]++;
+    return MIN((int64_t)RETRY_US << shift, MAX((int64_t)RETRY_US, o->c.window_us / 4));
+}
+
+static void duty_failed(struct owner *o, const struct store_req *r)
+{
+    enum duty again = o->doing;
+    int64_t us = retry_us(o, again);
+    log_warn("duty failed, trying again", "duty=%s error=%s detail=\"%s\" in_ms=%" PRId64,
+             duty_names[o->doing], err_name(r->err), r->detail.text, us / US_PER_MS);
+    if (o->doing == DUTY_CLAIM) {
+        again = DUTY_LANES;
+    } else if (o->doing == DUTY_OPEN) {
+        o->sweep = (struct pass){0};
+        again = DUTY_SWEEP;
+    } else if (o->doing == DUTY_FINISH || o->doing == DUTY_SWEEP || o->doing == DUTY_PROMOTE) {
+        o->chunk = MAX(o->chunk / 4, (uint32_t)CHUNK_MIN); /* perhaps it took too long */
+    }
+    due_at(o, again, us);
 }
 
 static void duty_done(struct store_req *r)
@@ -451,12 +590,11 @@ static void duty_done(struct store_req *r)
         o->c.handler->missed(o->c.handler);
     }
     if (r->err != ERR_OK) {
-        log_warn("duty failed, trying again", "duty=%d error=%s detail=\"%s\"", (int)o->doing,
-                 err_name(r->err), r->detail.text);
-        due_at(o, o->doing == DUTY_CLAIM ? DUTY_LANES : o->doing, RETRY_US);
+        duty_failed(o, r);
         schedule(o);
         return;
     }
+    o->fails[o->doing] = 0;
     switch (o->doing) {
     case DUTY_LANES:
         lanes_done(o);
@@ -472,6 +610,9 @@ static void duty_done(struct store_req *r)
         break;
     case DUTY_EMPTY:
         empty_done(o);
+        break;
+    case DUTY_SWEEP:
+        sweep_done(o);
         break;
     case DUTY_OPEN:
         open_done(o);
@@ -510,7 +651,25 @@ static void close_start(struct owner *o, bool finish, uint32_t len)
                                              .lanes = o->refs,
                                              .lanes_len = len,
                                              .accept_from = o->turn_to,
-                                             .finish = finish};
+                                             .finish = finish,
+                                             .limit = o->chunk};
+}
+
+static void promote_start(struct owner *o, uint32_t len, int64_t to, struct wall from)
+{
+    fault_hit(o->c.faults, FAULT_PROMOTE_BEFORE);
+    o->u.promote = (struct store_promote){.req = duty_req(o, STORE_PROMOTE),
+                                          .lanes = o->refs,
+                                          .lanes_len = len,
+                                          .to = to,
+                                          .from = from,
+                                          .limit = o->chunk};
+}
+
+/* How far the ring should be open. */
+static int64_t ring_end(const struct owner *o)
+{
+    return o->window + o->c.ring_windows - 1;
 }
 
 static void claim_start(struct owner *o)
@@ -520,8 +679,8 @@ static void claim_start(struct owner *o)
                                       .shard = o->c.shard,
                                       .incarnation = o->incarnation,
                                       .node = o->c.node,
-                                      .lanes = o->wanted,
-                                      .lanes_len = o->wanted_len,
+                                      .lanes = o->advice.claim,
+                                      .lanes_len = o->advice.claim_len,
                                       .window_us = o->c.window_us,
                                       .ring_windows = o->c.ring_windows,
                                       .claim_seed = rng_u64(o->c.rng)};
@@ -554,12 +713,16 @@ static void duty_start(struct owner *o, enum duty d)
                                                  .shard = o->c.shard,
                                                  .window = MIN(o->empty_at, o->turn_to - 1)};
         break;
+    case DUTY_SWEEP:
+        promote_start(o, len, ring_end(o), o->sweep.from);
+        break;
     case DUTY_OPEN:
         fault_hit(o->c.faults, FAULT_WINDOW_BEFORE_OPEN);
         o->u.open = (struct store_window_open){.req = duty_req(o, STORE_WINDOW_OPEN),
                                                .lanes = o->refs,
                                                .lanes_len = len,
-                                               .open_to = o->window + o->c.ring_windows - 1};
+                                               .open_to = ring_end(o),
+                                               .limit = OPEN_ROWS};
         break;
     case DUTY_INBOX:
         o->u.inbox = (struct store_lane_inbox){.req = duty_req(o, STORE_LANE_INBOX),
@@ -568,10 +731,7 @@ static void duty_start(struct owner *o, enum duty d)
                                                .limit = INBOX_LIMIT};
         break;
     case DUTY_PROMOTE:
-        fault_hit(o->c.faults, FAULT_PROMOTE_BEFORE);
-        o->u.promote = (struct store_promote){.req = duty_req(o, STORE_PROMOTE),
-                                              .lanes = o->refs,
-                                              .lanes_len = len};
+        promote_start(o, len, 0, o->promote.from);
         break;
     case DUTY_COUNT:
         return;
@@ -682,6 +842,7 @@ struct owner *owner_new(const struct owner_config *config)
     o->window = INT64_MIN;
     o->turn_to = INT64_MIN;
     o->empty_at = INT64_MAX;
+    o->chunk = STORE_MOVE_MAX;
     o->timer.fired = timer_fired;
     o->timer.name = "owner duties";
     o->lease_timer.fired = lease_fired;

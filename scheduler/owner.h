@@ -13,6 +13,7 @@
 
 #include "base/fault.h"
 #include "base/fsm.h"
+#include "coord/coord.h"
 #include "scheduler/lanes.h"
 #include "scheduler/storeclock.h"
 #include "storage/store.h"
@@ -45,6 +46,7 @@ struct owner_handler {
 struct owner_config {
     struct loop *loop;
     struct store *store;
+    struct coord *coord; /* who should own what; borrowed for life */
     struct rng *rng; /* of the loop; borrowed */
     struct fault_set *faults;
     struct owner_handler *handler;

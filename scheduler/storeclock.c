@@ -47,6 +47,16 @@ struct wall storeclock_now(const struct storeclock *c, struct mono now)
     return (struct wall){now.us + c->offset_us};
 }
 
+struct wall storeclock_earliest(const struct storeclock *c, struct mono now)
+{
+    return (struct wall){storeclock_now(c, now).us - aged_error(c, now)};
+}
+
+struct wall storeclock_latest(const struct storeclock *c, struct mono now)
+{
+    return (struct wall){storeclock_now(c, now).us + aged_error(c, now)};
+}
+
 struct mono storeclock_mono(const struct storeclock *c, struct wall due)
 {
     PRE(c->set);

@@ -26,6 +26,10 @@ void storeclock_sample(struct storeclock *c, struct mono sent, struct mono answe
                        struct wall store);
 /* The store's time now, by estimate. Only when set. */
 struct wall storeclock_now(const struct storeclock *c, struct mono now);
+/* What the store's clock reads now at the least, and at the most: an instant that must not be later
+ * (a start, compared with what follows it), or not earlier (from which a wait is counted). */
+struct wall storeclock_earliest(const struct storeclock *c, struct mono now);
+struct wall storeclock_latest(const struct storeclock *c, struct mono now);
 /* The monotonic instant at which the store's clock reads "due", by estimate. */
 struct mono storeclock_mono(const struct storeclock *c, struct wall due);
 /* Bound of the error now; INT64_MAX when no sample was taken. */

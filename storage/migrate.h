@@ -3,6 +3,7 @@
 #ifndef CARILLON_STORAGE_MIGRATE_H
 #define CARILLON_STORAGE_MIGRATE_H
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/str.h"
 
@@ -28,9 +29,15 @@ struct migrate_result {
 };
 
 /* Brings the database to MIGRATE_VERSION and makes the lanes of "shard" when it has none.
- * ERR_SCHEMA when the schema is newer, ERR_UNAVAILABLE when the server is away. Settings that lose
- * data are reported here and refused by the store's connections. Blocks; on the main thread. */
+ * ERR_SCHEMA when the schema is newer, ERR_UNSUPPORTED when the server is too old, ERR_UNAVAILABLE
+ * when it is away or does not answer, ERR_LOCKED when another process has been migrating the same
+ * database for longer than MIGRATE_WAIT_US: nothing has changed then. Settings that lose data are
+ * reported here and refused by the store's connections. Blocks, never for ever; on the main thread. */
+enum { MIGRATE_WAIT_US = 30 * US_PER_S };
 enum err migrate_run(const char *conninfo, uint16_t shard, uint32_t lanes,
                      struct migrate_result *result, struct err_detail *detail) MUST_CHECK;
+/* The same with another patience. */
+enum err migrate_run_within(const char *conninfo, uint16_t shard, uint32_t lanes, int64_t wait_us,
+                            struct migrate_result *result, struct err_detail *detail) MUST_CHECK;
 
 #endif

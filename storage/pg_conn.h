@@ -12,6 +12,7 @@
 
 #include "base/list.h"
 #include "base/loop.h"
+#include "base/pool.h"
 #include "base/rng.h"
 #include "storage/pg_param.h"
 
@@ -43,8 +44,12 @@ struct pg_server {
     uint32_t ring_windows;
 };
 
+/* Refuses a server whose version lacks what the statements need. */
+enum err pg_version_check(int version, struct err_detail *d) MUST_CHECK;
+
 struct pg_conn;
 struct pg_call;
+struct pg_dial;
 struct pg_call_ops {
     /* Queue the statements with pg_conn_exec(). */
     void (*send)(struct pg_call *c, struct pg_conn *conn);
@@ -73,7 +78,13 @@ struct pg_conn_config {
     bool allow_unsafe;
     uint64_t system_id; /* refuse another cluster; 0: any */
     uint32_t schema;    /* required version; 0: any */
+    /* Looking up a host's name blocks, so it is done there; NULL: here. Outlives the connection. */
+    struct pool *pool;
 };
+
+/* Refuses a server that is too old, loses data, or is not the one that was configured. */
+enum err pg_server_check(const struct pg_server *s, const struct pg_conn_config *c,
+                         struct err_detail *d) MUST_CHECK;
 
 enum pg_conn_state { PG_CLOSED, PG_CONNECTING, PG_BOOT, PG_READY };
 
@@ -89,6 +100,7 @@ struct pg_conn {
     /* the rest is private */
     enum pg_conn_state state;
     PGconn *pg;
+    struct pg_dial *dial; /* being made by the pool */
     struct loop_fd watch;
     int watching;
     struct loop_timer timer; /* connect, back-off or the oldest call's deadline */

@@ -17,7 +17,7 @@ static const struct {
     {"CA006", ERR_PRECONDITION, false},
     {"40003", ERR_UNKNOWN, true},        /* statement completion unknown */
     {"40", ERR_SERIALIZATION, false},    /* serialization failure, deadlock */
-    {"55P03", ERR_SERIALIZATION, false}, /* lock time-out */
+    {"55P03", ERR_LOCKED, false},        /* lock time-out */
     {"57014", ERR_SERIALIZATION, false}, /* statement time-out: rolled back */
     {"25006", ERR_UNAVAILABLE, true},    /* read-only: no longer the primary */
     {"25P03", ERR_UNAVAILABLE, true},    /* idle in transaction */

@@ -10,15 +10,16 @@
  * windows <= closed_to hold no row of the lane; (closed_to, accept_from) are CLOSING: no new rows,
  * what is there still fires or is moved; [accept_from, open_to] are OPEN. A deadline in or before
  * a closed or closing window goes into accept_from with its due time kept; one after open_to goes
- * into the long-term table. */
+ * into the long-term table. Tables of windows after open_to hold only what was promoted ahead. */
 struct lane_row {
     uint16_t shard, lane;
     uint16_t slot_lo, slot_hi; /* [lo, hi) ; hi up to SLOT_COUNT */
     struct fence fence;        /* epoch 0: never claimed */
     struct uuid incarnation;   /* of the owner; null = free */
-    struct str node;           /* the owner's node id */
+    struct str node, address;  /* the owner's node id, and where it is reached */
     int64_t closed_to, accept_from, open_to;
     int64_t lease_left_us; /* of the owner at the time of the answer; <= 0: over */
+    bool has_session;      /* the owner is connected to the store */
 };
 
 /* Which lane, under which claim, a call acts for. */
@@ -42,6 +43,17 @@ struct task_row {
     struct str queue;
     struct wall timeout_at; /* 0 = none */
     int64_t heartbeat_us;   /* 0 = none */
+    bool submitted; /* nobody is to get it any more (turn_row.tasks_submitted); none is made so */
+};
+
+/* What one execution tells another: written by a turn of the one, deleted by the turn of the other that
+ * folds it. */
+struct inbox_row {
+    struct exec_id exec; /* whom it is for; of the same shard */
+    struct str source;   /* unique in an inbox: what it is about */
+    uint16_t kind;       /* opaque, as the payload is */
+    struct str payload;
+    bool announced; /* out: the lane is not the writer's; its owner learns of it by lane_inbox */
 };
 
 enum turn_result {
@@ -78,7 +90,12 @@ struct turn_row {
     const struct task_token *tasks_done; /* attempt and nonce ignored */
     const struct timer_row *timers_new;  /* window chosen by the writer, checked under the fence */
     const struct timer_row *timers_done; /* window = where the writer believes the row to be */
+    const struct task_token *tasks_submitted; /* open ones; attempt and nonce ignored */
+    /* Rows for others. What is for an execution that is not open is left out, and so is what is there. */
+    struct inbox_row *inbox_new;
+    const struct str *inbox_done; /* sources of the execution's own rows that the turn has folded */
     uint32_t tasks_new_len, tasks_done_len, timers_new_len, timers_done_len;
+    uint32_t tasks_submitted_len, inbox_new_len, inbox_done_len;
     enum turn_result result; /* out */
     bool via_inbox; /* out: not armed by the writer, the owner learns of it by lane_inbox */
 };
@@ -112,6 +129,9 @@ struct exec_row {
     struct str snapshot;
     const struct history_row *rows; /* seq > snapshot_seq, ascending */
     uint32_t rows_len;
+    const struct inbox_row *inbox; /* by source, when asked for */
+    uint32_t inbox_len;
+    bool inbox_more; /* INBOX_LOAD_MAX or INBOX_LOAD_BYTES_MAX left some out */
 };
 
 struct definition_row {

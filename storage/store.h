@@ -5,7 +5,8 @@
  * pass tests/contract/store_contract.c and agree on random call sequences.
  *
  * Errors of every call: ERR_UNAVAILABLE (no connection: nothing happened), ERR_SERIALIZATION (40001,
- * 40P01, lock time-out: nothing happened), ERR_UNKNOWN (sent, no answer: may have happened),
+ * 40P01, statement time-out: nothing happened), ERR_LOCKED (a lock, as a fence is one, was not granted
+ * within a second: nothing happened, and nothing is wrong with the call), ERR_UNKNOWN (sent, no answer: may have happened),
  * ERR_FENCED (a fence given does not hold, or the store has failed over to another timeline since
  * the incarnation named, or the one under which the lanes named were claimed, was registered: make
  * a new incarnation and forget what was cached; nothing happened), ERR_INVALID (data error: nothing
@@ -32,6 +33,8 @@ enum store_op {
     STORE_TIMERS_DROP,
     STORE_TASKS,
     STORE_LANE_INBOX,
+    STORE_INBOX,
+    STORE_INBOX_DROP,
     STORE_COMMIT,
     STORE_LOAD,
     STORE_START_LOOKUP,
@@ -130,30 +133,40 @@ struct store_claim {
 
 /* ---- windows: calls made as an owner (all lanes must hold, else ERR_FENCED) ---- */
 
-/* Opens windows up to "open_to" for the lanes, in one transaction: locks the fence rows, promotes every
- * long-term row of the lanes with due before the end of the new ring, sets open_to. Windows whose table
- * still serves an older window stay shut: see "opened_to". */
+/* Rows that one call moves at most: 0.3 s of work, and of waiting for whoever wants such a row. */
+enum { STORE_MOVE_MAX = 20000 };
+
+/* Opens windows up to "open_to" for the lanes, in one transaction and with their fences held exclusively:
+ * promotes the long-term rows with due before the end of the new ring, and sets open_to when that leaves
+ * none. With "more" it did not get through with "limit" rows, and nothing was opened: store_promote
+ * first, which keeps nobody waiting. Windows whose table still serves an older window stay shut: see
+ * "opened_to". */
 struct store_window_open {
     struct store_req req;
     const struct lane_ref *lanes;
     uint32_t lanes_len;
     int64_t open_to;
+    uint32_t limit; /* 0: STORE_MOVE_MAX */
     /* out */
     int64_t opened_to; /* lowest open_to over the lanes after the call */
     uint64_t promoted;
+    bool more;
 };
 
 /* accept_from := at least "accept_from" (CLOSING begins for older windows). With "finish": rows left in
- * windows < accept_from are moved into accept_from and closed_to := accept_from - 1. ERR_INVALID
- * when "accept_from" is not open in one of the lanes. */
+ * windows < accept_from are moved into accept_from, oldest window first, in key order, at most "limit";
+ * with "more" some were and some may be left; the call that finds none sets closed_to := accept_from - 1.
+ * ERR_INVALID when "accept_from" is not open in one of the lanes. */
 struct store_window_close {
     struct store_req req;
     const struct lane_ref *lanes;
     uint32_t lanes_len;
     int64_t accept_from;
     bool finish;
+    uint32_t limit; /* 0: STORE_MOVE_MAX */
     /* out */
     uint64_t moved;
+    bool more;
 };
 
 /* Empties the table of "window" when all lanes of the shard have closed it: TRUNCATE with lock_timeout
@@ -167,16 +180,27 @@ struct store_window_empty {
     bool emptied;
 };
 
-/* Moves every long-term row of the lanes with due < end of the lane's open_to window into the ring. */
+/* Moves long-term rows of the lanes into the ring, in order of (due, exec, seq, idx), at most "limit":
+ * those due before the end of the lane's open_to window, and those due in the windows after it, up to
+ * "to", whose tables serve them already. The latter are seen when their window is opened, which is
+ * short then. Passes over rows due before "from": where a call before got to ("reached"), so that
+ * what was deleted need not be looked at again and again; a pass that ends without "more" has left
+ * none, but for what came in behind. */
 struct store_promote {
     struct store_req req;
     const struct lane_ref *lanes;
     uint32_t lanes_len;
-    uint64_t promoted; /* out */
+    int64_t to;       /* 0: what is open */
+    struct wall from; /* 0: from the start */
+    uint32_t limit;   /* 0: STORE_MOVE_MAX */
+    /* out */
+    uint64_t promoted;
+    struct wall reached; /* due of the last row; 0: none */
+    bool more;           /* "limit" was reached */
 };
 
-/* Rows of the lanes in windows (closed_to, open_to] in order of (due, exec, seq, idx), after "after"
- * (exclusive; NULL: from the start), due <= due_to, at most "limit". */
+/* Rows of the lanes, of each in its windows (closed_to, open_to], in order of (due, exec, seq, idx),
+ * after "after" (exclusive; NULL: from the start), due <= due_to, at most "limit". */
 struct store_timers {
     struct store_req req;
     const struct lane_ref *lanes;
@@ -221,13 +245,35 @@ struct store_lane_inbox {
     uint32_t rows_len;
 };
 
+/* Executions of the lanes that have inbox rows, by id, after "after" (exclusive; NULL: all). */
+struct store_inbox {
+    struct store_req req;
+    const struct lane_ref *lanes;
+    uint32_t lanes_len;
+    const struct exec_id *after;
+    uint32_t limit;
+    /* out */
+    struct exec_id *ids;
+    uint32_t ids_len;
+};
+
+/* Deletes inbox rows that no turn will fold (the execution has ended, or waits for them no more). */
+struct store_inbox_drop {
+    struct store_req req;
+    const struct lane_ref *lanes;
+    uint32_t lanes_len;
+    const struct inbox_row *rows; /* exec and source */
+    uint32_t rows_len;
+};
+
 /* ---- turns ---- */
 
 /* Commits turns of distinct executions (distinct start keys too) in one transaction: design.md 3. Locks in key
  * order: lanes, start keys, executions. Each turn answers for itself in turn_row.result; a conflict
  * in one never fails another. Fences: "lanes" are the claims the writer holds; a turn that inserts tasks or
  * timers into a lane held under another claim is committed too, and announced in lane_inbox
- * (via_inbox). Closed executions: start keys are stamped so that nameRetention can run.
+ * (via_inbox). Inbox rows likewise, by the lane of whom they are for; they are deleted and inserted after all
+ * turns. Closed executions: start keys are stamped so that nameRetention can run.
  * req.err: an error of the batch as a whole (all results TURN_DROPPED). */
 struct store_commit {
     struct store_req req;
@@ -247,6 +293,7 @@ struct store_load {
     struct store_req req;
     const struct exec_id *ids;
     uint32_t ids_len;
+    bool inbox; /* with what waits in their inboxes */
     /* out: same order and length as ids */
     struct exec_row *rows;
 };
@@ -272,7 +319,7 @@ struct store_start_lookup {
 struct store_list {
     struct store_req req;
     uint32_t tenant;
-    struct str workflow; /* STR_NONE: all */
+    struct str workflow; /* none or empty: all */
     uint8_t status;      /* 0: all */
     struct wall before;  /* cursor: (started_at, exec) strictly before; 0 = from the newest */
     struct exec_id before_exec;

@@ -123,7 +123,11 @@ static void pool_kick(struct pg_pool *pool)
         }
         struct op_call *op = LIST_ENTRY(list_pop_front(&pool->queue), struct op_call, link);
         pool->queue_len--;
+        bool commit = op->req->op == STORE_COMMIT;
         pg_conn_run(c, &op->call);
+        if (commit) {
+            fault_hit(pool->store->config.faults, FAULT_COMMIT_AFTER_SEND);
+        }
     }
     loop_timer_stop(&pool->timer);
 }
@@ -210,6 +214,7 @@ static void pool_start(struct store_pg *s, int kind, unsigned len, unsigned dept
             .batch = kind == POOL_COMMIT,
             .allow_unsafe = s->config.allow_unsafe,
             .schema = SCHEMA_VERSION,
+            .pool = s->config.pool,
         };
         pool->conns[i].changed = conn_changed;
         pool->conns[i].arg = pool;
@@ -385,6 +390,7 @@ static void pools_start(struct store_pg *s)
     s->started = true;
     pool_start(s, POOL_COMMIT, c->commit_conns, c->commit_depth);
     pool_start(s, POOL_CONTROL, c->control_conns, 2);
+    pool_start(s, POOL_LEASE, 1, 1);
     pool_start(s, POOL_READ, c->read_conns, 2);
 }
 

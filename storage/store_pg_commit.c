@@ -4,6 +4,7 @@
  *   START_KEYS, START_EXEC    only with starts, in key order
  *   TURN*                     compare-and-set, one task each way, history, lane_inbox; tells winners
  *   TASKS_DEL, TASKS_ADD      only for turns with more than one task
+ *   TASKS_SUBMIT, INBOX_DEL, INBOX_ADD   only when present
  *   timers, by table          only with timers
  *   SNAPSHOTS, CLOSE_KEYS     only when present
  *
@@ -37,8 +38,9 @@ struct touched {
 
 struct batch {
     uint32_t len, lanes_len, starts_len;
-    bool timers, more_done, more_new, snapshots, closes;
-    unsigned keys_step, turn_step;
+    bool timers, more_done, more_new, snapshots, closes, submits, reads;
+    uint32_t sends; /* inbox rows */
+    unsigned keys_step, turn_step, inbox_step;
     struct touched *lanes; /* as store_pg.ranges */
     uint32_t *starts;      /* indexes of items, in key order */
     uint8_t *won, *stale;  /* by item; stale: not at its (seq, turn), or its start key was taken */
@@ -67,18 +69,26 @@ static enum err check_turn(const struct store_commit *c, const struct turn_row *
         return err_set(d, ERR_INVALID, "a turn with an impossible sequence");
     }
     if (t->start != NULL &&
-        (t->due_max.us != 0 || t->tasks_done_len > 0 || t->timers_done_len > 0)) {
-        return err_set(d, ERR_INVALID, "a start that ends tasks or timers");
+        (t->due_max.us != 0 || t->tasks_done_len > 0 || t->timers_done_len > 0 ||
+         t->tasks_submitted_len > 0 || t->inbox_done_len > 0)) {
+        return err_set(d, ERR_INVALID, "a start that ends tasks or timers, or reads its inbox");
     }
     for (uint32_t i = 0; i < t->tasks_new_len; i++) {
         if (!exec_id_eq(&t->tasks_new[i].token.ref.exec, &t->exec) ||
-            t->tasks_new[i].queue.p == NULL) {
+            t->tasks_new[i].queue.p == NULL || t->tasks_new[i].submitted ||
+            (t->tasks_new[i].queue.size > 0 && t->tasks_new[i].queue.p[0] == SUBMITTED_MARK)) {
             return err_set(d, ERR_INVALID, "a task of another execution, or without a queue");
         }
     }
     for (uint32_t i = 0; i < t->timers_new_len; i++) {
         if (!exec_id_eq(&t->timers_new[i].exec, &t->exec)) {
             return err_set(d, ERR_INVALID, "a timer of another execution");
+        }
+    }
+    for (uint32_t i = 0; i < t->inbox_new_len; i++) {
+        const struct inbox_row *r = &t->inbox_new[i];
+        if (exec_id_shard(&r->exec) != c->shard || r->source.p == NULL || r->payload.p == NULL) {
+            return err_set(d, ERR_INVALID, "an inbox row of another shard, or without a source");
         }
     }
     for (uint32_t i = 0; i < t->timers_new_len + t->timers_done_len; i++) {
@@ -192,6 +202,15 @@ static void fill_item(struct store_pg *s, struct batch *b, struct item *it)
     b->snapshots = b->snapshots || t->snapshot.p != NULL;
     b->closes = b->closes || t->status != STATUS_OPEN;
     b->starts_len += t->start != NULL ? 1 : 0;
+    b->submits = b->submits || t->tasks_submitted_len > 0;
+    b->reads = b->reads || t->inbox_done_len > 0;
+    b->sends += t->inbox_new_len;
+    for (uint32_t i = 0; i < t->inbox_new_len; i++) {
+        struct touched *l = lane_at(s, b, exec_id_slot(&t->inbox_new[i].exec));
+        ASSERT(l != NULL);
+        l->used = true;
+        t->inbox_new[i].announced = false;
+    }
 }
 
 static struct batch *batch_new(struct op_call *op)
@@ -200,7 +219,7 @@ static struct batch *batch_new(struct op_call *op)
     const struct store_commit *c = commit_of(op);
     struct batch *b = mem_alloc(sizeof(*b) + c->turns_len * sizeof(b->items[0]));
     b->len = c->turns_len;
-    b->turn_step = b->keys_step = NO_STEP;
+    b->turn_step = b->keys_step = b->inbox_step = NO_STEP;
     b->won = mem_alloc(MAX(b->len, 1U));
     b->stale = mem_alloc(MAX(b->len, 1U));
     fill_lanes(s, c, b);
@@ -483,6 +502,45 @@ static void send_more_new(struct batch *b, struct pg_conn *conn)
     pg_conn_exec(conn, STMT_TASKS_ADD);
 }
 
+#define EACH_OF(p, type, b, it, len, put) \
+    ARRAY_OF( \
+        p, type, b, it, for (uint32_t j = 0; j < it->t->len; j++) { put; })
+
+static void send_submits(struct batch *b, struct pg_conn *conn)
+{
+    struct pg_params *p = pg_conn_params(conn);
+    EACH_OF(p, PG_UUID, b, it, tasks_submitted_len, pg_uuid(p, it->t->exec.b));
+    EACH_OF(p, PG_INT8, b, it, tasks_submitted_len, pg_u8(p, it->t->turn));
+    EACH_OF(p, PG_INT8, b, it, tasks_submitted_len, pg_u8(p, it->t->tasks_submitted[j].ref.seq));
+    EACH_OF(p, PG_INT4, b, it, tasks_submitted_len,
+            pg_i4(p, (int32_t)it->t->tasks_submitted[j].ref.idx));
+    pg_conn_exec(conn, STMT_TASKS_SUBMIT);
+}
+
+static void send_reads(struct batch *b, struct pg_conn *conn)
+{
+    struct pg_params *p = pg_conn_params(conn);
+    EACH_OF(p, PG_UUID, b, it, inbox_done_len, pg_uuid(p, it->t->exec.b));
+    EACH_OF(p, PG_INT8, b, it, inbox_done_len, pg_u8(p, it->t->turn));
+    EACH_OF(p, PG_TEXT, b, it, inbox_done_len, pg_text(p, it->t->inbox_done[j]));
+    pg_conn_exec(conn, STMT_INBOX_DEL);
+}
+
+static void send_sends(struct op_call *op, struct pg_conn *conn)
+{
+    struct batch *b = op->batch;
+    struct pg_params *p = pg_conn_params(conn);
+    EACH_OF(p, PG_UUID, b, it, inbox_new_len, pg_uuid(p, it->t->inbox_new[j].exec.b));
+    EACH_OF(p, PG_UUID, b, it, inbox_new_len, pg_uuid(p, it->t->exec.b));
+    EACH_OF(p, PG_INT8, b, it, inbox_new_len, pg_u8(p, it->t->turn));
+    EACH_OF(p, PG_INT2, b, it, inbox_new_len, pg_i2(p, (int16_t)it->t->inbox_new[j].kind));
+    EACH_OF(p, PG_TEXT, b, it, inbox_new_len, pg_text(p, it->t->inbox_new[j].source));
+    EACH_OF(p, PG_BYTEA, b, it, inbox_new_len, pg_text(p, it->t->inbox_new[j].payload));
+    put_lanes(p, op->store, b);
+    b->inbox_step = op->call.sent;
+    pg_conn_exec(conn, STMT_INBOX_ADD);
+}
+
 /* Timers of "which" (0 new, 1 done) that stand in "table". */
 #define TIMERS_OF(p, type, b, s, which, table, it, x, put) \
     ARRAY_OF( \
@@ -591,6 +649,15 @@ void commit_send(struct op_call *op, struct pg_conn *conn)
     if (b->more_new) {
         send_more_new(b, conn);
     }
+    if (b->submits) {
+        send_submits(b, conn);
+    }
+    if (b->reads) {
+        send_reads(b, conn);
+    }
+    if (b->sends > 0) {
+        send_sends(op, conn);
+    }
     if (b->timers) {
         send_timers(op, conn, 1);
         send_timers(op, conn, 0);
@@ -659,9 +726,28 @@ static bool take_marks(const PGresult *r, int col, const uint32_t *map, uint32_t
     return true;
 }
 
+/* Which inbox rows were announced, by their numbers over the whole batch, from 1. */
+static bool take_announced(struct batch *b, const PGresult *r)
+{
+    uint8_t *far = mem_alloc(MAX(b->sends, 1U));
+    bool ok = PQntuples(r) == 1 && take_marks(r, 0, NULL, b->sends, far);
+    uint32_t n = 0;
+    EACH(b, it)
+    {
+        for (uint32_t j = 0; ok && j < it->t->inbox_new_len; j++) {
+            it->t->inbox_new[j].announced = far[n++] != 0;
+        }
+    }
+    mem_free(far);
+    return ok;
+}
+
 bool commit_result(struct op_call *op, unsigned step, const PGresult *r)
 {
     struct batch *b = op->batch;
+    if (step == b->inbox_step) {
+        return take_announced(b, r);
+    }
     if (step == b->keys_step) {
         return PQntuples(r) == 1 && take_marks(r, 1, b->starts, b->starts_len, b->stale);
     }

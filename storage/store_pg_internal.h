@@ -6,7 +6,7 @@
 #include "storage/pg_conn.h"
 #include "storage/store_pg.h"
 
-enum { POOL_COMMIT, POOL_CONTROL, POOL_READ, POOL_COUNT };
+enum { POOL_COMMIT, POOL_CONTROL, POOL_LEASE, POOL_READ, POOL_COUNT };
 enum { POOL_CONNS_MAX = 8, SCHEMA_VERSION = 1 };
 
 struct pg_pool {
@@ -17,6 +17,9 @@ struct pg_pool {
     struct loop_timer timer; /* earliest deadline in the queue */
     struct store_pg *store;
 };
+
+/* The first character of the queue of a submitted task, as the tables have it. */
+#define SUBMITTED_MARK '!'
 
 struct lane_range {
     uint16_t lane, slot_lo, slot_hi;

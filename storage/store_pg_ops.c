@@ -157,11 +157,13 @@ static struct lane_row *lane_rows(struct op_call *op, const PGresult *r, uint32_
         pg_row_uuid(r, i, 5, l->fence.claim.b);
         pg_row_uuid(r, i, 6, l->incarnation.b);
         l->node = pg_row_text(r, i, 7, op->req->arena);
-        l->closed_to = pg_row_i8(r, i, 8);
-        l->accept_from = pg_row_i8(r, i, 9);
-        l->open_to = pg_row_i8(r, i, 10);
-        l->lease_left_us = pg_row_i8(r, i, 11);
-        op->now = pg_row_time(r, i, 12);
+        l->address = pg_row_text(r, i, 8, op->req->arena);
+        l->closed_to = pg_row_i8(r, i, 9);
+        l->accept_from = pg_row_i8(r, i, 10);
+        l->open_to = pg_row_i8(r, i, 11);
+        l->lease_left_us = pg_row_i8(r, i, 12);
+        l->has_session = pg_row_bool(r, i, 13);
+        op->now = pg_row_time(r, i, 14);
     }
     return rows;
 }
@@ -258,21 +260,37 @@ static void claim_end(struct op_call *op)
 
 /* ---- windows ---- */
 
+static uint32_t move_max(uint32_t limit)
+{
+    return limit == 0 ? STORE_MOVE_MAX : MIN(limit, (uint32_t)STORE_MOVE_MAX);
+}
+
+static void send_shortly(struct pg_conn *conn)
+{
+    pg_conn_params(conn);
+    pg_conn_exec(conn, STMT_SHORTLY);
+}
+
 static void open_send(struct op_call *op, struct pg_conn *conn)
 {
     const struct store_window_open *q = REQ(op, store_window_open);
+    send_shortly(conn);
     struct pg_params *p = pg_conn_params(conn);
     put_refs(p, q->lanes, q->lanes_len);
     pg_i8(p, q->open_to);
+    pg_i8(p, move_max(q->limit));
     pg_conn_exec(conn, STMT_WINDOW_OPEN);
 }
 
 static bool open_result(struct op_call *op, unsigned step, const PGresult *r)
 {
-    (void)step;
     struct store_window_open *q = REQ(op, store_window_open);
+    if (step == 0) {
+        return true;
+    }
     q->opened_to = pg_row_i8(r, 0, 0);
     q->promoted = (uint64_t)pg_row_i8(r, 0, 1);
+    q->more = q->promoted >= move_max(q->limit);
     op->now = pg_row_time(r, 0, 2);
     return PQntuples(r) == 1;
 }
@@ -280,16 +298,25 @@ static bool open_result(struct op_call *op, unsigned step, const PGresult *r)
 static void close_send(struct op_call *op, struct pg_conn *conn)
 {
     const struct store_window_close *q = REQ(op, store_window_close);
+    if (!q->finish) {
+        send_shortly(conn);
+    }
     struct pg_params *p = pg_conn_params(conn);
     put_refs(p, q->lanes, q->lanes_len);
     pg_i8(p, q->accept_from);
     pg_bool(p, q->finish);
+    pg_i8(p, move_max(q->limit));
     pg_conn_exec(conn, STMT_WINDOW_CLOSE);
 }
 
 static bool close_result(struct op_call *op, unsigned step, const PGresult *r)
 {
-    REQ(op, store_window_close)->moved = (uint64_t)pg_row_i8(r, 0, 0);
+    struct store_window_close *q = REQ(op, store_window_close);
+    if (!q->finish && step == 0) {
+        return true;
+    }
+    q->moved = (uint64_t)pg_row_i8(r, 0, 0);
+    q->more = q->finish && q->moved > 0;
     return now_result(op, step, r);
 }
 
@@ -318,13 +345,24 @@ static bool empty_result(struct op_call *op, unsigned step, const PGresult *r)
 static void promote_send(struct op_call *op, struct pg_conn *conn)
 {
     const struct store_promote *q = REQ(op, store_promote);
-    put_refs(pg_conn_params(conn), q->lanes, q->lanes_len);
+    struct pg_params *p = pg_conn_params(conn);
+    put_refs(p, q->lanes, q->lanes_len);
+    pg_i8(p, q->to);
+    if (q->from.us != 0) {
+        pg_time(p, q->from);
+    } else {
+        pg_time_always(p);
+    }
+    pg_i8(p, move_max(q->limit));
     pg_conn_exec(conn, STMT_PROMOTE);
 }
 
 static bool promote_result(struct op_call *op, unsigned step, const PGresult *r)
 {
-    REQ(op, store_promote)->promoted = (uint64_t)pg_row_i8(r, 0, 0);
+    struct store_promote *q = REQ(op, store_promote);
+    q->promoted = (uint64_t)pg_row_i8(r, 0, 0);
+    q->reached = pg_row_time(r, 0, 2);
+    q->more = q->promoted >= move_max(q->limit);
     return now_result(op, step, r);
 }
 
@@ -399,6 +437,23 @@ static void drop_send(struct op_call *op, struct pg_conn *conn)
     pg_conn_exec(conn, STMT_TIMERS_DROP);
 }
 
+/* The ids of the lanes' executions: lowest, and lowest behind. */
+static void put_id_ranges(struct pg_params *p, const struct lane_ref *lanes, uint32_t len)
+{
+    pg_array_begin(p, PG_UUID);
+    for (uint32_t i = 0; i < len; i++) {
+        struct exec_id lo = exec_id_low(lanes[i].shard, lanes[i].slot_lo);
+        pg_uuid(p, lo.b);
+    }
+    pg_array_end(p);
+    pg_array_begin(p, PG_UUID);
+    for (uint32_t i = 0; i < len; i++) {
+        struct exec_id hi = exec_id_low(lanes[i].shard, lanes[i].slot_hi);
+        pg_uuid(p, hi.b);
+    }
+    pg_array_end(p);
+}
+
 static void tasks_send(struct op_call *op, struct pg_conn *conn)
 {
     const struct store_tasks *q = REQ(op, store_tasks);
@@ -407,18 +462,7 @@ static void tasks_send(struct op_call *op, struct pg_conn *conn)
     put_refs(pg_conn_params(conn), q->lanes, q->lanes_len);
     pg_conn_exec(conn, STMT_FENCE);
     struct pg_params *p = pg_conn_params(conn);
-    pg_array_begin(p, PG_UUID);
-    for (uint32_t i = 0; i < q->lanes_len; i++) {
-        struct exec_id lo = exec_id_low(q->lanes[i].shard, q->lanes[i].slot_lo);
-        pg_uuid(p, lo.b);
-    }
-    pg_array_end(p);
-    pg_array_begin(p, PG_UUID);
-    for (uint32_t i = 0; i < q->lanes_len; i++) {
-        struct exec_id hi = exec_id_low(q->lanes[i].shard, q->lanes[i].slot_hi);
-        pg_uuid(p, hi.b);
-    }
-    pg_array_end(p);
+    put_id_ranges(p, q->lanes, q->lanes_len);
     pg_uuid(p, after->ref.exec.b);
     pg_u8(p, after->ref.seq);
     pg_i4(p, (int32_t)after->ref.idx);
@@ -441,6 +485,8 @@ static bool tasks_result(struct op_call *op, unsigned step, const PGresult *r)
         t->token.ref.attempt = (uint32_t)pg_row_i4(r, i, 3);
         t->token.nonce = (uint64_t)pg_row_i8(r, i, 4);
         t->queue = pg_row_text(r, i, 5, op->req->arena);
+        t->submitted = t->queue.size > 0 && t->queue.p[0] == SUBMITTED_MARK;
+        t->queue = str_sub(t->queue, t->submitted ? 1 : 0, t->queue.size);
         t->timeout_at = pg_row_time(r, i, 6);
         t->heartbeat_us = pg_row_i8(r, i, 7);
     }
@@ -448,6 +494,56 @@ static bool tasks_result(struct op_call *op, unsigned step, const PGresult *r)
 }
 
 static void inbox_send(struct op_call *op, struct pg_conn *conn)
+{
+    const struct store_inbox *q = REQ(op, store_inbox);
+    static const struct exec_id first;
+    put_refs(pg_conn_params(conn), q->lanes, q->lanes_len);
+    pg_conn_exec(conn, STMT_FENCE);
+    struct pg_params *p = pg_conn_params(conn);
+    put_id_ranges(p, q->lanes, q->lanes_len);
+    pg_uuid(p, q->after != NULL ? q->after->b : first.b);
+    pg_i8(p, q->limit);
+    pg_conn_exec(conn, STMT_INBOX);
+}
+
+static bool inbox_result(struct op_call *op, unsigned step, const PGresult *r)
+{
+    struct store_inbox *q = REQ(op, store_inbox);
+    if (step == 0) {
+        return now_result(op, step, r);
+    }
+    q->ids = rows_of(op, r, sizeof(q->ids[0]), &q->ids_len);
+    for (int i = 0; i < (int)q->ids_len; i++) {
+        q->ids[i] = row_exec(r, i, 0);
+    }
+    return true;
+}
+
+static void inbox_drop_send(struct op_call *op, struct pg_conn *conn)
+{
+    const struct store_inbox_drop *q = REQ(op, store_inbox_drop);
+    put_refs(pg_conn_params(conn), q->lanes, q->lanes_len);
+    pg_conn_exec(conn, STMT_FENCE);
+    struct pg_params *p = pg_conn_params(conn);
+    pg_array_begin(p, PG_UUID);
+    for (uint32_t i = 0; i < q->rows_len; i++) {
+        pg_uuid(p, q->rows[i].exec.b);
+    }
+    pg_array_end(p);
+    pg_array_begin(p, PG_TEXT);
+    for (uint32_t i = 0; i < q->rows_len; i++) {
+        pg_text(p, q->rows[i].source);
+    }
+    pg_array_end(p);
+    pg_conn_exec(conn, STMT_INBOX_DROP);
+}
+
+static bool inbox_drop_result(struct op_call *op, unsigned step, const PGresult *r)
+{
+    return step > 0 || now_result(op, step, r);
+}
+
+static void lane_inbox_send(struct op_call *op, struct pg_conn *conn)
 {
     const struct store_lane_inbox *q = REQ(op, store_lane_inbox);
     put_refs(pg_conn_params(conn), q->lanes, q->lanes_len);
@@ -467,7 +563,7 @@ static void inbox_send(struct op_call *op, struct pg_conn *conn)
     pg_conn_exec(conn, STMT_LANE_INBOX);
 }
 
-static bool inbox_result(struct op_call *op, unsigned step, const PGresult *r)
+static bool lane_inbox_result(struct op_call *op, unsigned step, const PGresult *r)
 {
     struct store_lane_inbox *q = REQ(op, store_lane_inbox);
     if (step == 0) {
@@ -495,7 +591,44 @@ static void load_send(struct op_call *op, struct pg_conn *conn)
     }
     pg_array_end(p);
     pg_conn_exec(conn, STMT_LOAD);
+    if (q->inbox) {
+        p = pg_conn_params(conn);
+        pg_array_begin(p, PG_UUID);
+        for (uint32_t i = 0; i < q->ids_len; i++) {
+            pg_uuid(p, q->ids[i].b);
+        }
+        pg_array_end(p);
+        pg_i8(p, INBOX_LOAD_MAX);
+        pg_i8(p, INBOX_LOAD_BYTES_MAX);
+        pg_conn_exec(conn, STMT_LOAD_INBOX);
+    }
     send_now(op, conn);
+}
+
+/* The inboxes of the executions loaded by the step before. */
+static bool load_inbox(struct op_call *op, struct store_load *q, const PGresult *r)
+{
+    struct arena *a = op->req->arena;
+    uint32_t len;
+    struct inbox_row *v = rows_of(op, r, sizeof(*v), &len);
+    for (int i = 0; q->rows != NULL && i < (int)len; i++) {
+        int32_t n = pg_row_i4(r, i, 0);
+        if (n < 1 || (uint32_t)n > q->ids_len) {
+            return false;
+        }
+        struct exec_row *e = &q->rows[n - 1];
+        v[i].exec = e->exec;
+        v[i].source = pg_row_text(r, i, 1, a);
+        v[i].kind = (uint16_t)pg_row_i4(r, i, 2);
+        v[i].payload = pg_row_text(r, i, 3, a);
+        if (v[i].payload.p == NULL) {
+            e->inbox_more = true;
+        } else if (!e->inbox_more) {
+            e->inbox = e->inbox_len == 0 ? &v[i] : e->inbox;
+            e->inbox_len++;
+        }
+    }
+    return true;
 }
 
 static void load_head(struct exec_row *e, const PGresult *r, int i, struct arena *a)
@@ -516,9 +649,11 @@ static void load_head(struct exec_row *e, const PGresult *r, int i, struct arena
 
 static bool load_result(struct op_call *op, unsigned step, const PGresult *r)
 {
-    (void)step;
     struct store_load *q = REQ(op, store_load);
     struct arena *a = op->req->arena;
+    if (step == 1) {
+        return load_inbox(op, q, r);
+    }
     q->rows = arena_zalloc(a, MAX(q->ids_len, 1U) * sizeof(q->rows[0]));
     uint32_t len;
     struct history_row *h = rows_of(op, r, sizeof(*h), &len);
@@ -599,7 +734,7 @@ static void list_send(struct op_call *op, struct pg_conn *conn)
     const struct store_list *q = REQ(op, store_list);
     struct pg_params *p = pg_conn_params(conn);
     pg_i4(p, (int32_t)q->tenant);
-    pg_text_or_null(p, q->workflow);
+    pg_text_or_null(p, q->workflow.size > 0 ? q->workflow : STR_NONE);
     pg_i2(p, q->status);
     if (q->before.us != 0) {
         pg_time(p, q->before);
@@ -769,7 +904,7 @@ static bool tenant_result(struct op_call *op, unsigned step, const PGresult *r)
 /* ---- the table ---- */
 
 static const struct op_row rows[STORE_OP_COUNT] = {
-    [STORE_LEASE] = {"lease", POOL_CONTROL, true, NULL, lease_send, lease_result, NULL},
+    [STORE_LEASE] = {"lease", POOL_LEASE, true, NULL, lease_send, lease_result, NULL},
     [STORE_RELEASE] = {"release", POOL_CONTROL, true, NULL, release_send, now_result, NULL},
     [STORE_LANES] = {"lanes", POOL_CONTROL, false, NULL, lanes_send, lanes_result, NULL},
     [STORE_CLAIM] = {"claim", POOL_CONTROL, true, claim_check, claim_send, claim_result, claim_end},
@@ -782,7 +917,11 @@ static const struct op_row rows[STORE_OP_COUNT] = {
     [STORE_TIMERS] = {"timers", POOL_READ, false, NULL, timers_send, timers_result, NULL},
     [STORE_TIMERS_DROP] = {"timers drop", POOL_CONTROL, true, NULL, drop_send, now_result, NULL},
     [STORE_TASKS] = {"tasks", POOL_READ, false, NULL, tasks_send, tasks_result, NULL},
-    [STORE_LANE_INBOX] = {"lane inbox", POOL_CONTROL, true, NULL, inbox_send, inbox_result, NULL},
+    [STORE_LANE_INBOX] = {"lane inbox", POOL_CONTROL, true, NULL, lane_inbox_send,
+                          lane_inbox_result, NULL},
+    [STORE_INBOX] = {"inbox", POOL_READ, false, NULL, inbox_send, inbox_result, NULL},
+    [STORE_INBOX_DROP] = {"inbox drop", POOL_CONTROL, true, NULL, inbox_drop_send,
+                          inbox_drop_result, NULL},
     [STORE_COMMIT] = {"commit", POOL_COMMIT, true, commit_check, commit_send, commit_result,
                       commit_end},
     [STORE_LOAD] = {"load", POOL_READ, false, NULL, load_send, load_result, NULL},

@@ -3,8 +3,11 @@
 #define CARILLON_ADAPTER 1
 #include "base/prelude.h"
 
+#include "base/clock.h"
 #include "base/err.h"
+#include "base/str.h"
 #include "cmd/admin.h"
+#include "conf/conf.h"
 #include "engine/core/core.h"
 #include "net/msg.h"
 
@@ -29,7 +32,11 @@ static bool page_open(struct page *p, const char *dir, const char *name, const c
 
 static bool page_close(struct page *p, const char *tables)
 {
-    fprintf(p->f, "\n<!-- Made from %s by `make docs`; do not edit. -->\n", tables);
+    bool yaml = str_ends(str_of(p->path), STR(".yaml"));
+    fprintf(p->f,
+            yaml ? "\n# Made from %s by `make docs`.\n"
+                 : "\n<!-- Made from %s by `make docs`; do not edit. -->\n",
+            tables);
     bool good = ferror(p->f) == 0;
     good = fclose(p->f) == 0 && good;
     if (!good) {
@@ -101,7 +108,7 @@ static void write_metrics(FILE *f)
         "the bounds 1 µs, 2 µs, 4 µs, ... 134 s.\n\n| metric | kind | meaning |\n|---|---|---|\n");
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         const char *kind = rows[i].kind;
-        const char *shown = strcmp(kind, "GAUGE") == 0       ? "gauge"
+        const char *shown = strncmp(kind, "GAUGE", 5) == 0   ? "gauge"
                             : strcmp(kind, "HISTOGRAM") == 0 ? "histogram"
                                                              : "counter";
         fprintf(f, "| `%s` | %s | %s |\n", rows[i].name, shown, rows[i].help);
@@ -273,6 +280,417 @@ static void write_faults(FILE *f)
     }
 }
 
+/* ---- configuration ---- */
+
+static const char configuration_intro[] =
+    "A node takes its configuration from YAML files, the environment and the command line. All of "
+    "them\n"
+    "set the same keys, which this page lists. `conf/carillond.yaml` is a sample with every key.\n"
+    "\n"
+    "    carillond --config /etc/carillon/carillond.yaml --config /etc/carillon/conf.d\n"
+    "    carillond --config F --check-config    # what is wrong with it; exit 0 when nothing is, "
+    "else 1\n"
+    "    carillond --config F --print-config    # each value, where it comes from, whether it is "
+    "in force\n"
+    "\n"
+    "**Layers**, the later one wins: presets; files in the order given (a folder stands for its "
+    "`*.yaml`\n"
+    "by name); credentials; environment; flags. Mappings merge key by key; a list replaces the "
+    "list of\n"
+    "a lower layer as a whole. An unknown key, a value out of its range or a key that one layer "
+    "sets\n"
+    "twice is a mistake, and with one mistake in it no configuration counts.\n"
+    "\n"
+    "**Environment**: `CARILLON_` and the path, two underscores for a step; single underscores and "
+    "the\n"
+    "case of letters do not count, so `CARILLON_SCHEDULER__DISTRIBUTED__HEARTBEAT_INTERVAL=2s` "
+    "sets\n"
+    "`scheduler.distributed.heartbeatInterval`. Variables without two underscores are left alone, "
+    "but\n"
+    "for those in the table below; one without a value is not set. A list is given as YAML.\n"
+    "\n"
+    "**Elements of lists** have a name in flags and variables: by identity where they have one, "
+    "else by\n"
+    "position. `--set schedulerInstances[LONG_TERM].pollInterval=10s` is\n"
+    "`CARILLON_SCHEDULER_INSTANCES__LONG_TERM__POLL_INTERVAL=10s`, and\n"
+    "`CARILLON_DATABASE__REPLICAS__0__URL` is the URL of the first replica.\n"
+    "\n"
+    "**Secrets** (kinds *secret* and *connection string*): the key with `_file` behind it names a "
+    "file that\n"
+    "holds the value, in every layer: `database.master.password_file`,\n"
+    "`CARILLON_DATABASE__MASTER__PASSWORD_FILE`. With `$CREDENTIALS_DIRECTORY` (systemd's\n"
+    "`LoadCredential=`) a file there of the key's path is read. Passwords are masked wherever a "
+    "value\n"
+    "is shown; a secret as a flag is refused, as everybody can read command lines.\n"
+    "\n"
+    "**Reload**: SIGHUP reads everything again. With a mistake in it all stays as it is, and the "
+    "log has\n"
+    "every mistake. Else the keys marked *live* are applied at once, and the log names the others "
+    "that\n"
+    "differ: they wait for a restart.\n"
+    "\n"
+    "**In force**: keys of features that are not built yet are checked and shown, and do nothing;\n"
+    "`--check-config` says so for each that is set, `--print-config` shows `in_force: false`.\n"
+    "\n"
+    "Durations are written `500ms`, `30s`, `5m`, `1h`, `2d`, or as a plain number of the unit that "
+    "the\n"
+    "table names; sizes `64KiB`, `16MiB`, `1GB`, or as plain bytes.\n";
+
+static const char *conf_kind_text(const struct conf_row *row)
+{
+    switch (row->kind) {
+    case CONF_TEXT:
+        return "text";
+    case CONF_NAME:
+        return "name";
+    case CONF_ADDRESS:
+        return "address";
+    case CONF_DATABASE:
+        return "connection string";
+    case CONF_SECRET:
+        return "secret";
+    case CONF_ENUM:
+        return "choice";
+    case CONF_BOOL:
+        return "true or false";
+    case CONF_INT:
+        return row->unit;
+    case CONF_DURATION:
+        return strcmp(row->unit, "s") == 0 ? "duration, plain: seconds"
+                                           : "duration, plain: milliseconds";
+    case CONF_SIZE:
+        return "size";
+    case CONF_TEXTS:
+        return "list of texts";
+    case CONF_LIST:
+        return "list";
+    case CONF_DOCUMENT:
+        return "document";
+    }
+    return "?";
+}
+
+/* "1..168" or "`a` `b`" */
+static void write_range(FILE *f, const struct conf_row *row)
+{
+    const char *p = row->range;
+    while (row->kind == CONF_ENUM && *p != '\0') {
+        size_t size = strcspn(p, "|");
+        fprintf(f, "%s`%.*s`", p == row->range ? "" : " ", (int)size, p);
+        p += size + (p[size] == '|' ? 1 : 0);
+    }
+    bool numbers = row->kind == CONF_INT || row->kind == CONF_DURATION || row->kind == CONF_SIZE;
+    fprintf(f, "%s", numbers ? row->range : "");
+}
+
+static void write_row(FILE *f, const struct conf_row *row, const char *path)
+{
+    fprintf(f, "| `%s` | %s | ", path, conf_kind_text(row));
+    write_range(f, row);
+    bool list = row->kind == CONF_LIST;
+    if (list) {
+        fprintf(f, "at most %" PRIu32, row->len_max);
+    }
+    const char *preset = row->preset == NULL ? "*needed*" : row->preset;
+    bool code = row->preset != NULL && preset[0] != '\0';
+    fprintf(f, " | %s%s%s | %s | %s", code ? "`" : "", preset, code ? "`" : "",
+            row->idle != NULL ? ""
+            : row->live       ? "live"
+                              : "restart",
+            row->help);
+    fprintf(f, row->idle != NULL ? " *Not in force: %s.*" : "%s",
+            row->idle != NULL ? row->idle : "");
+    fprintf(f, " |\n");
+}
+
+static void write_rows_head(FILE *f)
+{
+    fprintf(f, "\n| key | kind | range | preset | reload | meaning |\n|---|---|---|---|---|---|\n");
+}
+
+static struct str group_of(const struct conf_row *row)
+{
+    const char *dot = strrchr(row->path, '.');
+    return (struct str){row->path, dot != NULL ? (size_t)(dot - row->path) : 0};
+}
+
+static const char *group_help(struct str path)
+{
+    for (size_t i = 0; conf_group_at(i) != NULL; i++) {
+        if (str_eqc(path, conf_group_at(i)->path)) {
+            return conf_group_at(i)->help;
+        }
+    }
+    return "";
+}
+
+static void write_list(FILE *f, const struct conf_row *list)
+{
+    const struct conf_record *r = list->record;
+    fprintf(f, "\n## %s[]\n\nElements of the list `%s`; named by ", list->path, list->path);
+    if (r->identity != NULL) {
+        fprintf(f, "`%s`.\n", r->identity);
+    } else {
+        fprintf(f, "position.\n");
+    }
+    write_rows_head(f);
+    for (uint32_t i = 0; i < r->len; i++) {
+        write_row(f, &r->fields[i], r->fields[i].path);
+    }
+}
+
+static struct conf *conf_presets(void)
+{
+    struct conf_problems problems;
+    conf_problems_init(&problems);
+    struct conf *c = conf_load(&(struct conf_source){.cpus = 1}, &problems);
+    conf_problems_fini(&problems);
+    return c;
+}
+
+/* Elements that are always there: their presets, from what --print-config says. */
+static void write_elements(FILE *f)
+{
+    struct conf *c = conf_presets();
+    struct buf text;
+    buf_init(&text, 0);
+    conf_print(c, &text);
+    buf_putc(&text, '\0');
+    fprintf(f, "\nThere always is one of each type, with these presets:\n\n");
+    for (char *line = text.p, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        *end = '\0';
+        char *value = strstr(line, ": {value: ");
+        char *after = value != NULL ? strstr(value, ", origin") : NULL;
+        if (strncmp(line, "schedulerInstances[", 19) == 0 && after != NULL) {
+            *value = *after = '\0';
+            char *note = strstr(after + 1, "note: \"");
+            value += 10;
+            if (strcmp(value, "null") != 0) {
+                fprintf(f, "- `%s`: `%s`", line, value);
+                fprintf(f, note != NULL ? " (not in force: %.*s)\n" : "\n",
+                        note != NULL ? (int)strcspn(note + 7, "\"") : 0,
+                        note != NULL ? note + 7 : "");
+            }
+        }
+    }
+    buf_fini(&text);
+    conf_free(c);
+}
+
+static void write_short(FILE *f)
+{
+    const struct conf_short *s;
+    fprintf(f, "\n## Short names\n\n| flag | key |\n|---|---|\n");
+    for (size_t i = 0; (s = conf_flag_at(i)) != NULL; i++) {
+        fprintf(f, "| `--%s%s%s` | `%s%s%s` |\n", s->name, s->arg != NULL ? " " : "",
+                s->arg != NULL ? s->arg : "", s->path, s->value != NULL ? "=" : "",
+                s->value != NULL ? s->value : "");
+    }
+    fprintf(f, "\n| variable | key |\n|---|---|\n");
+    for (size_t i = 0; (s = conf_variable_at(i)) != NULL; i++) {
+        fprintf(f, "| `%s` | `%s` |\n", s->name, s->path);
+    }
+}
+
+static void write_configuration(FILE *f)
+{
+    const struct conf_row *row;
+    struct str group = STR_NONE;
+    fputs(configuration_intro, f);
+    for (size_t i = 0; (row = conf_row_at(i)) != NULL; i++) {
+        struct str now = group_of(row);
+        if (i == 0 || !str_eq(now, group) || now.size == 0) {
+            if (now.size > 0) {
+                fprintf(f, "\n## %.*s\n\n%s\n", STR_ARG(now), group_help(now));
+            } else {
+                fprintf(f, "\n## %s\n", row->path);
+            }
+            write_rows_head(f);
+        }
+        group = now;
+        write_row(f, row, row->path);
+    }
+    for (size_t i = 0; (row = conf_row_at(i)) != NULL; i++) {
+        if (row->kind == CONF_LIST) {
+            write_list(f, row);
+            if (strcmp(row->path, "schedulerInstances") == 0) {
+                write_elements(f);
+            }
+        }
+    }
+    write_short(f);
+}
+
+/* ---- the sample ---- */
+
+enum { SAMPLE_WIDTH = 96 };
+
+/* Text as comment lines, "# ..." at this depth. */
+static void write_comment(FILE *f, int depth, const char *text)
+{
+    int width = SAMPLE_WIDTH - depth - 2;
+    while (*text != '\0') {
+        size_t size = strlen(text);
+        if (size > (size_t)width) {
+            for (size = (size_t)width; size > 0 && text[size] != ' '; size--) {
+            }
+        }
+        fprintf(f, "%*s# %.*s\n", depth, "", (int)size, text);
+        text += size + (text[size] == ' ' ? 1 : 0);
+    }
+}
+
+/* Opens the mappings that lead to "group" and are not open yet. */
+static int open_groups(FILE *f, struct str group, struct str *opened)
+{
+    int depth = 0;
+    for (size_t at = 0; at < group.size;) {
+        const char *dot = memchr(group.p + at, '.', group.size - at);
+        size_t end = dot != NULL ? (size_t)(dot - group.p) : group.size;
+        struct str path = str_sub(group, 0, end);
+        bool open =
+            str_starts(*opened, path) && (opened->size == path.size || opened->p[path.size] == '.');
+        if (!open) {
+            char help[256];
+            (void)snprintf(help, sizeof(help), "%s", group_help(path));
+            fprintf(f, depth == 0 ? "\n" : "");
+            write_comment(f, depth, help);
+            fprintf(f, "%*s%.*s:\n", depth, "", (int)(end - at), group.p + at);
+        }
+        depth += 2;
+        at = end + 1;
+    }
+    *opened = group;
+    return depth;
+}
+
+static const char *example_of(const struct conf_row *row)
+{
+    switch (row->kind) {
+    case CONF_DATABASE:
+        return "postgresql://user@host:5432/database";
+    case CONF_NAME:
+        return "some-name";
+    case CONF_SECRET:
+        return "/run/secrets/password";
+    case CONF_TEXTS:
+        return "[]";
+    case CONF_TEXT:
+    case CONF_ADDRESS:
+    case CONF_ENUM:
+    case CONF_BOOL:
+    case CONF_INT:
+    case CONF_DURATION:
+    case CONF_SIZE:
+    case CONF_LIST:
+    case CONF_DOCUMENT:
+        break;
+    }
+    return "\"\"";
+}
+
+/* One key: as it is by preset when that is in force, else after a "#" without a space. */
+static void write_sample_key(FILE *f, int depth, const struct conf_row *row, const char *name)
+{
+    bool has_preset = row->preset != NULL && row->preset[0] != '\0';
+    const char *secret = row->kind == CONF_SECRET ? "_file" : "";
+    fprintf(f, "%*s%s%s%s: %s\n", depth, "", has_preset && row->idle == NULL ? "" : "#", name,
+            secret, has_preset ? row->preset : example_of(row));
+}
+
+/* "1 to 168." or "One of a, b, c." */
+static void write_sample_range(struct buf *out, const struct conf_row *row)
+{
+    const char *dots = strstr(row->range, "..");
+    bool seconds = row->kind == CONF_DURATION && strcmp(row->unit, "s") == 0;
+    if (row->kind == CONF_ENUM) {
+        buf_puts(out, " O");
+        struct buf wants;
+        buf_init(&wants, 0);
+        conf_row_wants(&wants, row);
+        buf_put_str(out, str_sub(buf_str(&wants), 1, wants.size));
+        buf_fini(&wants);
+        buf_putc(out, '.');
+    } else if (row->kind == CONF_INT || row->kind == CONF_DURATION || row->kind == CONF_SIZE) {
+        buf_printf(out, " %.*s to %s%s.", (int)(dots - row->range), row->range, dots + 2,
+                   seconds ? "; a plain number is seconds" : "");
+    }
+}
+
+static void write_sample_comment(FILE *f, int depth, const struct conf_row *row)
+{
+    struct buf text;
+    buf_init(&text, 0);
+    buf_puts(&text, row->help);
+    write_sample_range(&text, row);
+    if (row->live) {
+        buf_puts(&text, " Live.");
+    }
+    if (row->idle != NULL) {
+        buf_printf(&text, " Not in force: %s.", row->idle);
+    }
+    buf_putc(&text, '\0');
+    write_comment(f, depth, text.p);
+    buf_fini(&text);
+}
+
+static void write_sample_list(FILE *f, int depth, const struct conf_row *row, const char *name)
+{
+    fprintf(f, "%*s#%s:\n", depth, "", name);
+    for (uint32_t i = 0; i < row->record->len; i++) {
+        const struct conf_row *field = &row->record->fields[i];
+        bool has_preset = field->preset != NULL && field->preset[0] != '\0';
+        fprintf(f, "%*s#  %s%s: %s\n", depth, "", i == 0 ? "- " : "  ", field->path,
+                has_preset ? field->preset : example_of(field));
+    }
+}
+
+static void write_sample_schedulers(FILE *f)
+{
+    struct conf *c = conf_presets();
+    fprintf(f, "schedulerInstances:\n");
+    for (uint32_t i = 0; i < c->schedulers.len; i++) {
+        const struct conf_scheduler *s = &c->schedulers.v[i];
+        bool far = str_eqc(s->type, "LONG_TERM"), near = str_eqc(s->type, "HIGH_PRECISION");
+        fprintf(f, "  - id: %s\n    type: %s\n", s->id.p, s->type.p);
+        bool whole = s->poll_us % US_PER_S == 0;
+        fprintf(f, "    %spollInterval: %" PRId64 "%s\n", far ? "" : "#",
+                s->poll_us / (whole ? US_PER_S : US_PER_MS), whole ? "s" : "ms");
+        fprintf(f, "    %smaxScheduledItems: %" PRId64 "\n", near ? "" : "#", s->items);
+        if (s->batch_size > 0) {
+            fprintf(f, "    #batchSize: %" PRId64 "\n", s->batch_size);
+        }
+    }
+    conf_free(c);
+}
+
+static void write_sample(FILE *f)
+{
+    const struct conf_row *row;
+    struct str opened = STR("");
+    write_comment(
+        f, 0,
+        "Every key with its preset. Keys after a # without a space have no preset or are "
+        "not in force yet. Plain numbers for durations are milliseconds where nothing else "
+        "is said. docs/reference/configuration.md says more.");
+    for (size_t i = 0; (row = conf_row_at(i)) != NULL; i++) {
+        struct str group = group_of(row);
+        const char *name = row->path + group.size + (group.size > 0 ? 1 : 0);
+        fprintf(f, group.size == 0 ? "\n" : "");
+        int depth = open_groups(f, group, &opened);
+        write_sample_comment(f, depth, row);
+        if (row->kind == CONF_DOCUMENT) {
+            fprintf(f, "#%s:\n", name);
+        } else if (row->kind != CONF_LIST) {
+            write_sample_key(f, depth, row, name);
+        } else if (row->idle == NULL) {
+            write_sample_schedulers(f);
+        } else {
+            write_sample_list(f, depth, row, name);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -284,6 +702,9 @@ int main(int argc, char **argv)
         {"messages.md", "Messages of the client protocol", "net/msg.def", write_messages},
         {"admin.md", "The admin port", "cmd/admin_routes.def", write_admin},
         {"faults.md", "Fault points", "base/fault.def", write_faults},
+        {"configuration.md", "Configuration", "conf/keys.def", write_configuration},
+        {"carillond.yaml", "Sample configuration of a Carillon node", "conf/keys.def",
+         write_sample},
     };
     if (argc != 2) {
         fprintf(stderr, "usage: gen_docs DIRECTORY\n");

@@ -5,6 +5,8 @@
 #   eval "$(tools/services.sh start pg)"     the same variables for the calling shell; the server
 #                                            lives as long as that shell (stop it earlier with
 #                                            kill $CARILLON_PG_SUPERVISOR)
+# PG_RESPAWN=1: a server that was killed is started again on its port and data; stop it by its supervisor.
+# Its pid stands in the file CARILLON_PG_PIDFILE then.
 # PGOPTS_SERVER: more arguments of postgres, e.g. "-c fsync=off -c max_connections=200"
 set -euo pipefail
 
@@ -35,18 +37,23 @@ prepare() {
     fi
 }
 
-# Starts the server in the background; it dies with this process. Sets pid and port.
+# The server in the background on $port; it dies with this process. Sets pid.
+serve() {
+    # shellcheck disable=SC2086  # options are words
+    (cd "$dir" && exec setpriv "${become[@]:1}" --pdeathsig QUIT "$bin/postgres" -D "$dir/data" \
+        -p "$port" -k "$dir" -h 127.0.0.1 ${PGOPTS_SERVER:-}) >>"$dir/log" 2>&1 </dev/null &
+    pid=$!
+}
+
+# Makes a cluster and starts its server. Sets bin, pid and port.
 launch() {
-    local bin try
+    local try
     bin=$(find_bin)
     (cd "$dir" && "${become[@]}" "$bin/initdb" -D "$dir/data" -U "$user" --auth=trust --no-sync \
         --encoding=UTF8 --locale=C.UTF-8 >"$dir/log" 2>&1) || { cat "$dir/log" >&2; exit 1; }
     for try in 1 2 3; do
         port=$(free_port)
-        # shellcheck disable=SC2086  # options are words
-        (cd "$dir" && exec setpriv "${become[@]:1}" --pdeathsig QUIT "$bin/postgres" -D "$dir/data" \
-            -p "$port" -k "$dir" -h 127.0.0.1 ${PGOPTS_SERVER:-}) >>"$dir/log" 2>&1 </dev/null &
-        pid=$!
+        serve
         while kill -0 $pid 2>/dev/null; do
             if "$bin/pg_isready" -q -h 127.0.0.1 -p "$port" -U "$user"; then return; fi
             sleep 0.05
@@ -64,7 +71,8 @@ finish() {
 
 variables() {
     printf 'export PGHOST=127.0.0.1 PGPORT=%s PGUSER=%s PGDATABASE=postgres' "$port" "$user"
-    printf ' CARILLON_PG_PID=%s CARILLON_PG_LOG=%s CARILLON_PG_SUPERVISOR=%s\n' "$pid" "$dir/log" "$$"
+    printf ' CARILLON_PG_PID=%s CARILLON_PG_LOG=%s CARILLON_PG_SUPERVISOR=%s' "$pid" "$dir/log" "$$"
+    printf ' CARILLON_PG_PIDFILE=%s\n' "$dir/pid"
 }
 
 # The supervisor of `start`: owns the server, ends it when the caller's shell is gone.
@@ -74,9 +82,19 @@ supervise() {
     trap finish EXIT
     prepare
     launch
+    echo "$pid" >"$dir/pid"
     variables >"$answer.new"
     mv "$answer.new" "$answer"
-    while kill -0 "$owner" 2>/dev/null && kill -0 "$pid" 2>/dev/null; do sleep 0.2; done
+    while kill -0 "$owner" 2>/dev/null; do
+        if ! kill -0 "$pid" 2>/dev/null; then
+            [ -n "${PG_RESPAWN:-}" ] || break
+            # Backends of the killed one hold its shared memory until they notice: tried until they have.
+            wait "$pid" 2>/dev/null || true
+            serve
+            echo "$pid" >"$dir/pid"
+        fi
+        sleep 0.2
+    done
 }
 
 case "${1:-} ${2:-}" in

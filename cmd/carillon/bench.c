@@ -110,7 +110,7 @@ int bench_counts(struct bench *b, struct counts *out)
     char *json = NULL;
     struct arena a;
     const struct jv *v = NULL;
-    int rc = carillon_node_status(b->client, &json);
+    int rc = carillon_node_status(b->client, &json, NULL);
     if (rc != CARILLON_OK) {
         return rc;
     }
@@ -123,7 +123,7 @@ int bench_counts(struct bench *b, struct counts *out)
                                .turns = jv_num(jv_getc(v, "turns"))};
     }
     arena_fini(&a);
-    free(json);
+    carillon_string_free(json);
     return CARILLON_OK;
 }
 
@@ -159,9 +159,11 @@ int bench_workers_start(struct bench *b, int n, const char *queue, int concurren
 
 int bench_define(struct bench *b, const char *name, const char *definition)
 {
-    int rc = carillon_define(b->client, name, definition, NULL);
+    carillon_error e;
+    int rc = carillon_definition_put(b->client, name, definition, CARILLON_FORMAT_JSON, NULL, NULL,
+                                     NULL, &e);
     (void)snprintf(b->workflow, sizeof(b->workflow), "%s", name);
-    return rc == CARILLON_OK ? EXIT_OK : cli_failed(rc, name);
+    return rc == CARILLON_OK ? EXIT_OK : cli_failed(name, &e);
 }
 
 static double workers_cpu(const struct bench *b)
@@ -242,19 +244,46 @@ static bool node_up(struct bench *b)
     return b->node_pid > 0;
 }
 
+/* The postmaster behind a database on this machine; 0 elsewhere. */
+static int postmaster_of(struct bench *b)
+{
+    PGconn *pg = PQconnectdb(b->conninfo);
+    int pid = sys_parent(PQbackendPID(pg));
+    PQfinish(pg);
+    return pid;
+}
+
+/* A database of the user's own: its executions would be counted with ours. */
+static bool database_given(struct bench *b)
+{
+    (void)snprintf(b->conninfo, sizeof(b->conninfo), "%s", b->cli->database);
+    b->pg_pid = postmaster_of(b);
+    double schema = bench_sql(b, "SELECT count(*) FROM pg_namespace WHERE nspname = 'carillon'");
+    double n = schema > 0 ? bench_sql(b, "SELECT count(*) FROM carillon.executions") : schema;
+    if (n > 0) {
+        (void)fprintf(
+            stderr,
+            "bench: this database holds %.0f executions; the figures are verified by counting: "
+            "name an empty one, or use --private\n",
+            n);
+    }
+    return n == 0;
+}
+
 static bool up(struct bench *b)
 {
-    if (!b->cli->private_db) {
-        (void)fprintf(
-            stderr, "bench: add --private: the figures need a database and a node of their own\n");
+    if (!b->cli->private_db && b->cli->database == NULL) {
+        (void)fprintf(stderr, "bench: where? --private brings a PostgreSQL and a node of its own, "
+                              "--database URL starts a node on an empty database of yours\n");
         return false;
     }
-    if (!database_up(b) || !node_up(b)) {
+    if (!(b->cli->private_db ? database_up(b) : database_given(b)) || !node_up(b)) {
         return false;
     }
-    struct carillon_options o = {.name = "bench", .timeout_ms = 60000};
-    if (carillon_open(b->address, &o, &b->client) != CARILLON_OK) {
-        (void)fprintf(stderr, "bench: %s\n", carillon_error_text());
+    carillon_options o = {.addresses = b->address, .name = "bench", .timeout_ms = 60000};
+    carillon_error e;
+    if (carillon_client_new(&o, &b->client, &e) != CARILLON_OK) {
+        (void)cli_failed("bench", &e);
         return false;
     }
     settings_print(b);
@@ -266,7 +295,7 @@ static void down(struct bench *b)
     for (int i = 0; i < b->workers_len; i++) {
         end_process(b->workers[i], SIGTERM);
     }
-    carillon_close(b->client);
+    carillon_client_free(b->client);
     end_process(b->node_pid, SIGTERM);
     pg_private_stop(b->pg);
 }
@@ -304,6 +333,7 @@ static const struct {
     {"idle", bench_idle, true},
     {"rss", bench_rss, true},
     {"ceiling", bench_ceiling, false},
+    {"core", bench_core, false},
 };
 
 int cmd_bench(struct cli *c)

@@ -17,7 +17,7 @@ struct bench {
     int workers[BENCH_WORKERS_MAX], workers_len;
     char address[64];
     char workflow[32];
-    struct carillon *client;
+    carillon_client *client;
     double begin_node, begin_db, begin_workers, begin_self, begin_machine, begin_at;
 };
 
@@ -47,5 +47,6 @@ int bench_w3(struct bench *b);
 int bench_w4(struct bench *b);
 int bench_idle(struct bench *b);
 int bench_rss(struct bench *b);
+int bench_core(struct bench *b);
 
 #endif

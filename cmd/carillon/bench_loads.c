@@ -2,15 +2,17 @@
 #define CARILLON_ADAPTER 1
 #include "base/prelude.h"
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/thread.h"
 #include "cmd/carillon/bench.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { STEPS = 5 };
+enum { STEPS = 5, STATUS_SUCCEEDED = CARILLON_SUCCEEDED };
 
 /* ---- the worker process ---- */
 
@@ -24,7 +26,7 @@ static int64_t wall_us(void)
 }
 
 /* Answers with its input. With a file: how late it is against "due_us" of the input, a line each. */
-static void work(void *arg, struct carillon_task *t)
+static void work(void *arg, carillon_task *t)
 {
     (void)arg;
     const char *input = carillon_task_input(t);
@@ -33,14 +35,22 @@ static void work(void *arg, struct carillon_task *t)
         (void)fprintf(late_file, "%lld\n", (long long)(wall_us() - strtoll(due + 9, NULL, 10)));
         (void)fflush(late_file);
     }
-    carillon_task_succeed(t, input);
+    if (carillon_task_succeed(t, input) != CARILLON_OK) {
+        (void)carillon_task_give_back(t);
+    }
 }
 
 int cmd_bench_worker(struct cli *c)
 {
-    const char *queues[] = {c->queue != NULL ? c->queue : "bench", NULL};
-    struct carillon_worker *w = NULL;
-    struct carillon_options o = {.name = "bench-worker"};
+    const char *queue = c->queue != NULL ? c->queue : "bench";
+    carillon_worker *w = NULL;
+    carillon_error e;
+    carillon_options o = {.addresses = c->address, .name = "bench-worker"};
+    int held = c->concurrency > 0 ? c->concurrency : 10;
+    carillon_worker_options wo = {.queues = &queue,
+                                  .queues_len = 1,
+                                  .concurrency = (uint32_t)MIN(held, POLL_TASKS_MAX),
+                                  .handler = work};
     sigset_t set;
     int sig;
     (void)sigemptyset(&set);
@@ -50,33 +60,37 @@ int cmd_bench_worker(struct cli *c)
     if (c->data != NULL) {
         late_file = fopen(c->data, "a");
     }
-    if (carillon_open(c->address, &o, &c->client) != CARILLON_OK ||
-        carillon_worker_start(c->client,
-                              &(struct carillon_worker_options){.queues = queues,
-                                                                .concurrency = c->concurrency,
-                                                                .handler = work},
-                              &w) != CARILLON_OK) {
-        return cli_failed(CARILLON_INVALID, "worker");
+    if (carillon_client_new(&o, &c->client, &e) != CARILLON_OK ||
+        carillon_worker_new(c->client, &wo, &w, &e) != CARILLON_OK ||
+        carillon_worker_start(w, &e) != CARILLON_OK) {
+        carillon_worker_free(w);
+        return cli_failed("worker", &e);
     }
     (void)sigwait(&set, &sig);
-    (void)carillon_worker_stop(w, 1000);
+    (void)carillon_worker_stop(w, 1000, NULL);
+    carillon_worker_free(w);
     return EXIT_OK;
 }
 
 /* ---- starts in flight ---- */
 
-static int64_t started, failed;
+static _Atomic int64_t started, failed;
 
-static void on_started(void *arg, int err, const char *id)
+static void on_started(void *arg, int code, const carillon_started *s, const char *error_text)
 {
     (void)arg;
-    (void)id;
-    __atomic_add_fetch(err == CARILLON_OK ? &started : &failed, 1, __ATOMIC_RELAXED);
+    (void)s;
+    (void)error_text;
+    atomic_fetch_add_explicit(code == CARILLON_OK ? &started : &failed, 1, memory_order_relaxed);
 }
 
-static int64_t started_now(void)
+/* Starts one execution of the workload's workflow, without waiting. */
+static void start_one(struct bench *b, const char *input)
 {
-    return __atomic_load_n(&started, __ATOMIC_RELAXED);
+    int code = carillon_start_async(b->client, b->workflow, NULL, input, on_started, NULL, NULL);
+    if (code != CARILLON_OK) {
+        on_started(NULL, code, NULL, "");
+    }
 }
 
 static char *payload(int bytes)
@@ -98,37 +112,45 @@ static const char five_tasks[] =
     "\"S4\":{\"Type\":\"Task\",\"Resource\":\"queue:bench\",\"Next\":\"S5\"},"
     "\"S5\":{\"Type\":\"Task\",\"Resource\":\"queue:bench\",\"End\":true}}}";
 
-/* Keeps "in_flight" executions going until "until" or "count" were started. */
-static double feed(struct bench *b, const char *input, int in_flight, double until, double count)
+/* What a workload has asked of the node. */
+struct asked {
+    double executions, steps, events;
+};
+enum {
+    EVENTS_OF_EXECUTION = 2, /* started, succeeded */
+    EVENTS_OF_TASK = 5,      /* entered, scheduled, started, succeeded, exited */
+    EVENTS_OF_WAIT = 2,      /* entered, exited */
+    EVENTS_OF_OPEN_TASK = 3, /* entered, scheduled, started: nobody has answered */
+    EVENTS_OF_FIVE = EVENTS_OF_EXECUTION + STEPS * EVENTS_OF_TASK,
+};
+
+static struct asked five_of(double executions)
 {
-    double asked = 0;
-    struct counts c = {0};
-    while (sys_now() < until && asked < count && bench_counts(b, &c) == CARILLON_OK) {
-        double room = MIN(in_flight - (asked - c.closed), count - asked);
-        for (int i = 0; i < (int)room; i++) {
-            (void)carillon_start_async(b->client, b->workflow, NULL, input, on_started, NULL);
-            asked++;
-        }
-        (void)usleep(2000);
-    }
-    return asked;
+    return (struct asked){executions, executions * STEPS, executions * EVENTS_OF_FIVE};
 }
 
-/* The store's own counts against what was asked. */
-static bool verified(struct bench *b, double executions, double steps)
+/* The store's own counts against what was asked: executions (with status, unless 0), accepted
+ * outcomes, events; no gap in the numbers of any execution's events. */
+static bool verified(struct bench *b, int status, struct asked asked)
 {
-    double ended = bench_sql(b, "SELECT count(*) FROM carillon.executions WHERE status = 2");
-    double all = bench_sql(b, "SELECT count(*) FROM carillon.executions");
+    char sql[120];
+    (void)snprintf(sql, sizeof(sql),
+                   "SELECT count(*) FROM carillon.executions WHERE %d IN (0, status)", status);
+    double all = bench_sql(b, "SELECT count(*) FROM carillon.executions"),
+           ended = bench_sql(b, sql);
     double outcomes = bench_sql(b, "SELECT count(*) FROM carillon.outcomes");
+    double events = bench_sql(b, "SELECT coalesce(sum(event_count), 0) FROM carillon.history");
     double broken = bench_sql(b, "SELECT count(*) FROM (SELECT execution, max(first_event + "
                                  "event_count - 1) AS last, sum(event_count) AS n FROM "
                                  "carillon.history GROUP BY 1) x WHERE last <> n");
-    bool ok = ended == executions && all == executions && outcomes == steps && broken == 0;
+    bool ok = ended == asked.executions && all == asked.executions && outcomes == asked.steps &&
+              events == asked.events && broken == 0;
     if (!ok) {
-        (void)fprintf(stderr,
-                      "bench: asked for %.0f executions and %.0f steps; the store has %.0f, %.0f "
-                      "ended, %.0f outcomes, %.0f with gaps in their events\n",
-                      executions, steps, all, ended, outcomes, broken);
+        (void)fprintf(
+            stderr,
+            "bench: asked for %.0f executions, %.0f steps, %.0f events; the store has %.0f "
+            "(%.0f as wanted), %.0f, %.0f; %.0f with gaps in their events\n",
+            asked.executions, asked.steps, asked.events, all, ended, outcomes, events, broken);
     }
     return ok;
 }
@@ -143,48 +165,94 @@ static double ceiling_of(struct bench *b)
     return r.steps_s;
 }
 
-int bench_w1(struct bench *b)
+/* W1 under way: what was asked, what the node has counted, steps by the minute. */
+enum { MINUTES_MAX = 60 };
+struct feed {
+    const char *input;
+    double in_flight, asked;
+    struct counts now;
+    double minute[MINUTES_MAX];
+    int minutes;
+};
+
+/* Keeps "in_flight" executions going until "until", or until "count" more were started. */
+static bool feed(struct bench *b, struct feed *f, double until, double count)
 {
-    struct cli *c = b->cli;
-    int in_flight = c->concurrency > 0 ? c->concurrency : 1000;
-    int processes = c->processes > 0 ? c->processes : 1;
-    double seconds = c->seconds > 0 ? c->seconds : 10;
-    char *input = payload(c->payload > 0 ? c->payload : 100);
-    struct counts from = {0}, to = {0};
-    if (bench_define(b, "w1", five_tasks) != EXIT_OK) {
-        return EXIT_FAILED;
-    }
-    bench_workers_start(b, processes, "bench", in_flight / processes, NULL);
-    double warm = feed(b, input, in_flight, sys_now() + 1, 1e12);
-    if (bench_counts(b, &from) != CARILLON_OK) {
-        return EXIT_FAILED;
-    }
-    bench_costs_begin(b);
-    double begin = sys_now();
-    double fed = 0, asked = warm;
-    double count = c->count > 0 ? c->count : 1e12;
-    struct counts now = from;
-    while (sys_now() - begin < seconds && fed < count && bench_counts(b, &now) == CARILLON_OK) {
-        double room = MIN(in_flight - (asked - now.closed), count - fed);
-        for (int i = 0; i < (int)room; i++, asked++, fed++) {
-            (void)carillon_start_async(b->client, b->workflow, NULL, input, on_started, NULL);
+    double first = f->asked, mark = sys_now(), marked = f->now.outcomes;
+    while (sys_now() < until && f->asked - first < count) {
+        if (bench_counts(b, &f->now) != CARILLON_OK) {
+            return false;
+        }
+        if (sys_now() - mark >= 60 && f->minutes < MINUTES_MAX) {
+            f->minute[f->minutes++] = (f->now.outcomes - marked) / (sys_now() - mark);
+            mark = sys_now();
+            marked = f->now.outcomes;
+        }
+        double room = MIN(f->in_flight - (f->asked - f->now.closed), count - (f->asked - first));
+        for (int i = 0; i < (int)room; i++, f->asked++) {
+            start_one(b, f->input);
         }
         (void)usleep(2000);
     }
-    if (bench_counts(b, &to) != CARILLON_OK) {
+    return bench_counts(b, &f->now) == CARILLON_OK;
+}
+
+static double table_mib(struct bench *b, const char *table)
+{
+    char sql[120];
+    (void)snprintf(sql, sizeof(sql), "SELECT pg_total_relation_size('carillon.%s') / 1048576.0",
+                   table);
+    return bench_sql(b, sql);
+}
+
+/* Sizes of the tables that must not grow with time, and the rate of each whole minute. */
+static void feed_print(struct bench *b, const struct feed *f)
+{
+    (void)printf(",\"task_mb\":%.1f,\"execution_mb\":%.1f,\"history_mb\":%.1f",
+                 table_mib(b, "task"), table_mib(b, "execution"), table_mib(b, "turn"));
+    if (f->minutes < 2) {
+        return;
+    }
+    (void)printf(",\"minutes\":[");
+    for (int i = 0; i < f->minutes; i++) {
+        (void)printf("%s%.0f", i > 0 ? "," : "", f->minute[i]);
+    }
+    (void)printf("],\"last_to_first\":%.3f", f->minute[f->minutes - 1] / f->minute[0]);
+}
+
+int bench_w1(struct bench *b)
+{
+    struct cli *c = b->cli;
+    int processes = c->processes > 0 ? c->processes : 1;
+    char *input = payload(c->payload > 0 ? c->payload : 100);
+    struct feed f = {.input = input, .in_flight = c->concurrency > 0 ? c->concurrency : 1000};
+    if (bench_define(b, "w1", five_tasks) != EXIT_OK) {
         return EXIT_FAILED;
     }
-    double wall = sys_now() - begin, steps = to.outcomes - from.outcomes;
-    (void)printf(
-        "{\"peer\":\"carillon\",\"w\":\"W1\",\"steps_s\":%.0f,\"wf_s\":%.0f,\"seconds\":%.2f,"
-        "\"in_flight\":%d,\"turns_per_batch\":%.1f",
-        steps / wall, (to.closed - from.closed) / wall, wall, in_flight,
-        (to.turns - from.turns) / MAX(to.batches - from.batches, 1));
+    bench_workers_start(b, processes, "bench", (int)f.in_flight / processes, NULL);
+    if (!feed(b, &f, sys_now() + 1, 1e12)) {
+        return EXIT_FAILED;
+    }
+    struct counts from = f.now;
+    bench_costs_begin(b);
+    double begin = sys_now();
+    if (!feed(b, &f, begin + (c->seconds > 0 ? c->seconds : 10), c->count > 0 ? c->count : 1e12)) {
+        return EXIT_FAILED;
+    }
+    double wall = sys_now() - begin, steps = f.now.outcomes - from.outcomes;
+    double batches = MAX(f.now.batches - from.batches, 1);
+    /* Starting is part of the measured time: end to end is the same figure. */
+    (void)printf("{\"peer\":\"carillon\",\"w\":\"W1\",\"steps_s\":%.0f,\"wf_s\":%.0f,"
+                 "\"e2e_steps_s\":%.0f,\"seconds\":%.2f,\"in_flight\":%.0f,\"payload\":%zu,"
+                 "\"turns_per_batch\":%.1f",
+                 steps / wall, (f.now.closed - from.closed) / wall, steps / wall, wall, f.in_flight,
+                 strlen(input), (f.now.turns - from.turns) / batches);
     bench_costs_print(b, steps);
-    bool ok = bench_wait_closed(b, asked, 60) && verified(b, asked, asked * STEPS);
+    bool ok = bench_wait_closed(b, f.asked, 60) && verified(b, STATUS_SUCCEEDED, five_of(f.asked));
+    feed_print(b, &f);
     mem_free(input);
     double top = ceiling_of(b);
-    (void)printf(",\"ceiling\":%.0f,\"ratio\":%.3f,\"early\":0,\"verified\":%s}\n", top,
+    (void)printf(",\"ceiling\":%.0f,\"ratio\":%.3f,\"verified\":%s}\n", top,
                  top > 0 ? steps / wall / top : 0, ok ? "true" : "false");
     return ok ? EXIT_OK : EXIT_FAILED;
 }
@@ -201,14 +269,15 @@ int bench_w2(struct bench *b)
     }
     bench_workers_start(b, 1, "bench", 1, NULL);
     for (int i = -20; i < n; i++) {
-        char id[CARILLON_ID_SIZE];
+        carillon_started s;
+        carillon_error e;
         double t = sys_now();
         if (i == 0) {
             bench_costs_begin(b);
         }
-        if (carillon_start(b->client, b->workflow, NULL, input, id, NULL) != CARILLON_OK ||
-            carillon_wait(b->client, id, 30000, NULL) != CARILLON_OK) {
-            return cli_failed(CARILLON_UNKNOWN, "W2");
+        if (carillon_start(b->client, b->workflow, NULL, input, &s, &e) != CARILLON_OK ||
+            carillon_wait(b->client, s.execution, 30000, NULL, &e) != CARILLON_OK) {
+            return cli_failed("W2", &e);
         }
         if (i >= 0) {
             ms[i] = (sys_now() - t) * 1e3;
@@ -218,7 +287,7 @@ int bench_w2(struct bench *b)
     (void)printf("{\"peer\":\"carillon\",\"w\":\"W2\",\"n\":%d,\"ms_p50\":%.2f,\"ms_p99\":%.2f", n,
                  sys_quantile(ms, (size_t)n, 0.5), sys_quantile(ms, (size_t)n, 0.99));
     bench_costs_print(b, (double)n * STEPS);
-    bool ok = verified(b, n + 20, (n + 20) * STEPS);
+    bool ok = verified(b, STATUS_SUCCEEDED, five_of(n + 20));
     (void)printf(",\"verified\":%s}\n", ok ? "true" : "false");
     mem_free(ms);
     mem_free(input);
@@ -268,12 +337,12 @@ int bench_w3(struct bench *b)
     (void)strftime(due, sizeof(due), "%Y-%m-%dT%H:%M:%SZ", &tm);
     (void)snprintf(input, sizeof(input), "{\"due\":\"%s\",\"due_us\":%lld}", due, (long long)at);
     for (int i = 0; i < n; i++) {
-        (void)carillon_start_async(b->client, b->workflow, NULL, input, on_started, NULL);
+        start_one(b, input);
     }
-    while (started_now() + failed < n && wall_us() < at) {
+    while (started + failed < n && wall_us() < at) {
         (void)usleep(1000);
     }
-    bool in_time = started_now() == n && wall_us() < at;
+    bool in_time = started == n && wall_us() < at;
     bench_costs_begin(b);
     bool ended = bench_wait_closed(b, n, 60);
     size_t got = late_read(path, &ms);
@@ -291,7 +360,9 @@ int bench_w3(struct bench *b)
         got, sys_quantile(ms, got, 0.5), sys_quantile(ms, got, 0.99), got > 0 ? ms[got - 1] : 0,
         early);
     bench_costs_print(b, n);
-    bool ok = in_time && ended && early == 0 && got == (size_t)n && verified(b, n, n);
+    double events = EVENTS_OF_EXECUTION + EVENTS_OF_WAIT + EVENTS_OF_TASK;
+    bool ok = in_time && ended && early == 0 && got == (size_t)n &&
+              verified(b, STATUS_SUCCEEDED, (struct asked){n, n, n * events});
     (void)printf(",\"verified\":%s}\n", ok ? "true" : "false");
     mem_free(ms);
     return ok ? EXIT_OK : EXIT_FAILED;
@@ -349,18 +420,19 @@ int bench_w4(struct bench *b)
     begin = sys_now();
     int64_t asked = 0;
     while (sys_now() - begin < seconds) {
-        while (asked - started_now() - failed < BATCHED_AHEAD) {
-            (void)carillon_start_async(b->client, b->workflow, NULL, input, on_started, NULL);
+        while (asked - started - failed < BATCHED_AHEAD) {
+            start_one(b, input);
             asked++;
         }
         (void)usleep(200);
     }
-    double bulk_s = (double)started_now() / (sys_now() - begin);
-    while (started_now() + failed < asked) {
+    double bulk_s = (double)started / (sys_now() - begin);
+    while (started + failed < asked) {
         (void)usleep(1000);
     }
-    double all = bench_sql(b, "SELECT count(*) FROM carillon.executions");
-    bool ok = all == single + 1 + (double)asked && failed == 0;
+    double all = single + 1 + (double)asked;
+    bool ok = failed == 0 && verified(b, CARILLON_RUNNING,
+                                      (struct asked){all, 0, all * (1 + EVENTS_OF_OPEN_TASK)});
     (void)printf(",\"bulk_s\":%.0f,\"verified\":%s}\n", bulk_s, ok ? "true" : "false");
     mem_free(callers);
     mem_free(input);
@@ -388,6 +460,7 @@ int bench_idle(struct bench *b)
     }
     bench_sql_show(b, "SELECT pg_stat_statements_reset()");
     double node = sys_tree_cpu(b->node_pid), end = sys_now() + seconds;
+    bench_costs_begin(b);
     while (sys_now() < end) {
         (void)usleep(100000);
     }
@@ -398,9 +471,12 @@ int bench_idle(struct bench *b)
                    " ORDER BY 1 DESC LIMIT 12");
     /* Each call of an idle node is a transaction of its own. */
     (void)printf("{\"peer\":\"carillon\",\"w\":\"idle\",\"seconds\":%.0f,\"calls\":%.0f,"
-                 "\"commits_s\":%.2f,\"node_cpu_s\":%.3f,\"mb_engine\":%.1f}\n",
-                 seconds, calls, calls / seconds, node, sys_rss_mib(b->node_pid));
-    return EXIT_OK;
+                 "\"commits_s\":%.2f,\"node_cpu_s\":%.3f",
+                 seconds, calls, calls / seconds, node);
+    bench_costs_print(b, 0);
+    bool ok = verified(b, 0, (struct asked){0, 0, 0});
+    (void)printf(",\"verified\":%s}\n", ok ? "true" : "false");
+    return ok ? EXIT_OK : EXIT_FAILED;
 }
 
 static const char sleeping[] =
@@ -414,21 +490,22 @@ int bench_rss(struct bench *b)
     if (bench_define(b, "rss", sleeping) != EXIT_OK) {
         return EXIT_FAILED;
     }
+    bench_costs_begin(b);
     for (int64_t asked = 0; asked < n;) {
-        while (asked < n && asked - started_now() - failed < BATCHED_AHEAD) {
-            (void)carillon_start_async(b->client, b->workflow, NULL, input, on_started, NULL);
+        while (asked < n && asked - started - failed < BATCHED_AHEAD) {
+            start_one(b, input);
             asked++;
         }
         (void)usleep(500);
     }
-    while (started_now() + failed < n) {
+    while (started + failed < n) {
         (void)usleep(1000);
     }
-    double open = bench_sql(b, "SELECT count(*) FROM carillon.executions WHERE open");
-    (void)printf("{\"peer\":\"carillon\",\"w\":\"rss\",\"sleeping\":%.0f,\"mb_engine\":%.1f,"
-                 "\"mb_peak\":%.1f,\"verified\":%s}\n",
-                 open, sys_rss_mib(b->node_pid), sys_peak_rss_mib(b->node_pid),
-                 open == n ? "true" : "false");
+    (void)printf("{\"peer\":\"carillon\",\"w\":\"rss\",\"sleeping\":%d", n);
+    bench_costs_print(b, n);
+    /* Started, and the wait entered. */
+    bool ok = verified(b, CARILLON_RUNNING, (struct asked){n, 0, n * 2.0});
+    (void)printf(",\"verified\":%s}\n", ok ? "true" : "false");
     mem_free(input);
-    return open == n ? EXIT_OK : EXIT_FAILED;
+    return ok ? EXIT_OK : EXIT_FAILED;
 }

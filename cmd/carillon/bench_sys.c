@@ -62,6 +62,12 @@ static void add_cpu(int child, void *arg)
     }
 }
 
+int sys_parent(int pid)
+{
+    struct proc_stat s;
+    return pid > 0 && proc_stat(pid, &s) ? s.ppid : 0;
+}
+
 double sys_tree_cpu(int pid)
 {
     struct proc_stat s;

@@ -5,7 +5,8 @@
 #include "base/prelude.h"
 
 /* CPU seconds of the process, its living descendants one level down, and its reaped children. */
-double sys_tree_cpu(int pid);
+double sys_tree_cpu(int pid); /* 0 for pid 0 */
+int sys_parent(int pid);      /* 0 when there is no such process here */
 double sys_self_cpu(void);    /* of this process alone */
 double sys_machine_cpu(void); /* of everything on the machine */
 /* Resident MiB: of one process; private + shared memory of a server's processes. */

@@ -2,8 +2,8 @@
 #ifndef CARILLON_CMD_CARILLON_CLI_H
 #define CARILLON_CMD_CARILLON_CLI_H
 
-#include "base/prelude.h"
-#include "cmd/carillon/carillon_client.h"
+#include "base/str.h"
+#include "carillon/carillon.h"
 
 /* Stable exit codes. */
 enum {
@@ -16,7 +16,7 @@ enum {
     EXIT_TIMEOUT = 124
 };
 
-enum { ARGS_MAX = 16 };
+enum { ARGS_MAX = 1000 }; /* words of one call, files to check above all */
 
 /* Options of all commands; each uses those its row names. Texts are argv's. */
 struct cli {
@@ -24,13 +24,14 @@ struct cli {
     const char *tenant, *name, *input, *error, *cause, *workflow, *status, *data, *listen;
     const char *output; /* "table" or "json" */
     const char *database, *queue;
+    const char *mock, *test_case, *expect_status, *expect_output, *expect_error;
     int64_t timeout_ms;
     int limit, count, concurrency, processes, payload;
     double seconds;
     bool wait, once, private_db, json, quiet;
     const char *args[ARGS_MAX]; /* what is no option, the command's words excluded */
     int args_len;
-    struct carillon *client; /* connected on first use: cli_client() */
+    carillon_client *client; /* made on first use: cli_client() */
 };
 
 struct command {
@@ -44,19 +45,34 @@ struct command {
 
 extern const struct command commands[]; /* words NULL ends */
 
-struct carillon *cli_client(struct cli *c);
-/* Prints the library's error and gives the exit code that goes with it. */
-int cli_failed(int err, const char *what);
+enum { CLI_CALL_MS = 15000 }; /* how long a command tries before it gives up */
+
+/* NULL after a message: the addresses are no addresses. */
+carillon_client *cli_client(struct cli *c);
+/* Prints "what" and the library's error; gives the exit code that goes with it. */
+int cli_failed(const char *what, const carillon_error *error);
 char *cli_read_file(const char *path); /* "-": standard input; NULL after a message */
+/* The value of an option that is JSON or @FILE; NULL after a message, mem_free() it. */
+char *cli_read_value(const char *value);
+const char *cli_file_name(const char *path); /* for messages: "-" is <stdin> */
+/* As compilers do, so that editors find the place: "file:line:column: /pointer: what is wrong". */
+void cli_problem(FILE *out, const char *file, uint32_t line, uint32_t col, const char *pointer,
+                 const char *message);
 void cli_json_string(FILE *out, const char *s);
+/* For people. Whatever came from elsewhere may hold control characters that move a terminal's
+ * cursor: they are shown as \u001b; further lines begin after "indent" blanks. */
+void cli_text(FILE *out, struct str s, int indent);
 /* "2026-11-23T09:12:10.123Z"; "-" for 0. Static per call, two at a time. */
 const char *cli_time(int64_t ms);
+int cli_status_number(const char *name); /* "FAILED": 3; 0: no such status, or NULL */
 
-/* dev.c, bench.c, demo.c */
+/* dev.c, bench.c, demo.c, workflow_test.c */
 int cmd_dev(struct cli *c);
 int cmd_bench(struct cli *c);
 int cmd_bench_worker(struct cli *c);
 int cmd_demo_worker(struct cli *c);
 int cmd_demo_orders(struct cli *c);
+int cmd_workflow_check(struct cli *c);
+int cmd_workflow_test(struct cli *c);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,10 +20,10 @@
 static int ledger = -1;
 
 /* The effect: one line, on disk before the outcome is given. */
-static void effect(const struct carillon_task *t)
+static void effect(const carillon_task *t)
 {
     char line[512];
-    int n = snprintf(line, sizeof(line), "%s %s %s %d %d\n", carillon_task_execution(t),
+    int n = snprintf(line, sizeof(line), "%s %s %s %u %d\n", carillon_task_execution(t),
                      carillon_task_state(t), carillon_task_token(t), carillon_task_attempt(t),
                      getpid());
     if (write(ledger, line, (size_t)n) != n || fsync(ledger) != 0) {
@@ -32,19 +33,19 @@ static void effect(const struct carillon_task *t)
 }
 
 /* A number from 0 to 99 that is the same whenever this attempt is looked at. */
-static unsigned luck(const struct carillon_task *t)
+static unsigned luck(const carillon_task *t)
 {
     const char *token = carillon_task_token(t);
     return (unsigned)(hash_bytes(token, strlen(token)) % 100);
 }
 
 /* A service that takes a moment, as services do. */
-static void take_a_moment(const struct carillon_task *t)
+static void take_a_moment(const carillon_task *t)
 {
     (void)nanosleep(&(struct timespec){.tv_nsec = (long)(1 + luck(t) % 20) * 1000000L}, NULL);
 }
 
-static void serve(void *arg, struct carillon_task *t)
+static void serve(void *arg, carillon_task *t)
 {
     const char *queue = arg;
     char answer[160];
@@ -60,69 +61,102 @@ static void serve(void *arg, struct carillon_task *t)
         (void)snprintf(answer, sizeof(answer), "{\"parcel\":\"P-%.8s\"}",
                        carillon_task_token(t) + 20);
     }
-    carillon_task_succeed(t, answer);
+    if (carillon_task_succeed(t, answer) != CARILLON_OK) {
+        (void)carillon_task_give_back(t);
+    }
 }
 
 int cmd_demo_worker(struct cli *c)
 {
-    const char *queues[] = {c->queue, NULL};
-    struct carillon_worker *w = NULL;
+    carillon_worker *w = NULL;
+    carillon_error e;
     char name[64];
     sigset_t set;
     int sig;
     (void)snprintf(name, sizeof(name), "%s-%d", c->queue, getpid());
-    struct carillon_options o = {.name = name};
+    carillon_options o = {.addresses = c->address, .name = name};
+    carillon_worker_options wo = {.queues = &c->queue,
+                                  .queues_len = 1,
+                                  .concurrency = 20,
+                                  .threads = 8,
+                                  .handler = serve,
+                                  .arg = (void *)(uintptr_t)c->queue};
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGTERM);
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
     ledger = open(c->data, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    if (ledger < 0 || carillon_open(c->address, &o, &c->client) != CARILLON_OK ||
-        carillon_worker_start(c->client,
-                              &(struct carillon_worker_options){.queues = queues,
-                                                                .concurrency = 20,
-                                                                .threads = 8,
-                                                                .handler = serve,
-                                                                .arg = (void *)(uintptr_t)c->queue},
-                              &w) != CARILLON_OK) {
-        return cli_failed(CARILLON_INVALID, "demo-worker");
+    if (ledger < 0) {
+        (void)fprintf(stderr, "demo-worker: %s: %s\n", c->data, strerror(errno));
+        return EXIT_FAILED;
+    }
+    if (carillon_client_new(&o, &c->client, &e) != CARILLON_OK ||
+        carillon_worker_new(c->client, &wo, &w, &e) != CARILLON_OK ||
+        carillon_worker_start(w, &e) != CARILLON_OK) {
+        carillon_worker_free(w);
+        return cli_failed("demo-worker", &e);
     }
     (void)sigwait(&set, &sig);
-    return carillon_worker_stop(w, 10000) == CARILLON_OK ? EXIT_OK : EXIT_FAILED;
+    int rc = carillon_worker_stop(w, 10000, &e);
+    carillon_worker_free(w);
+    return rc == CARILLON_OK ? EXIT_OK : cli_failed("demo-worker", &e);
 }
 
 /* ---- the driver ---- */
 
-static int64_t placed, refused;
+static _Atomic int placed, refused;
 
-static void on_placed(void *arg, int err, const char *id)
+static void on_placed(void *arg, int code, const carillon_started *s, const char *error_text)
 {
-    if (err == CARILLON_OK) {
-        (void)snprintf(arg, CARILLON_ID_SIZE, "%s", id);
-        __atomic_add_fetch(&placed, 1, __ATOMIC_SEQ_CST);
+    carillon_started *out = arg;
+    if (code == CARILLON_OK) {
+        *out = *s;
+        placed++;
     } else {
-        (void)fprintf(stderr, "demo-orders: %s: %s\n", carillon_error_name(err),
-                      carillon_error_text());
-        __atomic_add_fetch(&refused, 1, __ATOMIC_SEQ_CST);
+        (void)fprintf(stderr, "demo-orders: %s: %s\n", carillon_code_name(code), error_text);
+        refused++;
+    }
+}
+
+/* Waits for each order's end; "ended" counts by status. */
+static void orders_wait(carillon_client *client, const carillon_started *orders, int n,
+                        int ended[CARILLON_ABORTED + 1])
+{
+    for (int i = 0; i < n; i++) {
+        carillon_execution *x = NULL;
+        carillon_error e;
+        if (orders[i].execution[0] == '\0') {
+            continue;
+        }
+        if (carillon_wait(client, orders[i].execution, 120000, &x, &e) != CARILLON_OK) {
+            (void)cli_failed(orders[i].name, &e);
+            continue;
+        }
+        ended[x->status]++;
+        carillon_execution_free(x);
     }
 }
 
 /* Places --count orders over --seconds, then waits for each; prints how they ended. */
 int cmd_demo_orders(struct cli *c)
 {
-    int n = c->count > 0 ? c->count : 300, ended[6] = {0};
+    int n = c->count > 0 ? c->count : 300, ended[CARILLON_ABORTED + 1] = {0};
     double seconds = c->seconds > 0 ? c->seconds : 10, begin = sys_now();
-    struct carillon_options o = {.name = "demo-orders", .timeout_ms = 120000};
-    if (carillon_open(c->address, &o, &c->client) != CARILLON_OK) {
-        return cli_failed(CARILLON_INVALID, "demo-orders");
+    carillon_options o = {.addresses = c->address, .name = "demo-orders", .timeout_ms = 120000};
+    carillon_error e;
+    if (carillon_client_new(&o, &c->client, &e) != CARILLON_OK) {
+        return cli_failed("demo-orders", &e);
     }
-    char(*ids)[CARILLON_ID_SIZE] = mem_alloc((size_t)n * CARILLON_ID_SIZE);
+    carillon_started *orders = MEM_ARRAY(carillon_started, n);
     for (int i = 0; i < n; i++) {
         char name[32], input[160];
         (void)snprintf(name, sizeof(name), "%.20s-%04d", c->name != NULL ? c->name : "order", i);
         (void)snprintf(input, sizeof(input),
                        "{\"order\":\"%s\",\"item\":\"bell-%d\",\"quantity\":%d,\"tries\":0}", name,
                        i % 12, 1 + i % 3);
-        (void)carillon_start_async(c->client, "order", name, input, on_placed, ids[i]);
+        int code = carillon_start_async(c->client, "order", name, input, on_placed, &orders[i], &e);
+        if (code != CARILLON_OK) {
+            on_placed(&orders[i], code, NULL, e.text);
+        }
         double due = begin + seconds * (i + 1) / n - sys_now();
         if (due > 0) {
             (void)nanosleep(&(struct timespec){.tv_nsec = (long)(due * 1e9)}, NULL);
@@ -131,16 +165,10 @@ int cmd_demo_orders(struct cli *c)
     while (placed + refused < n) {
         (void)nanosleep(&(struct timespec){.tv_nsec = 10000000L}, NULL);
     }
-    for (int i = 0; i < n; i++) {
-        struct carillon_execution x;
-        if (ids[i][0] != '\0' && carillon_wait(c->client, ids[i], 120000, &x) == CARILLON_OK) {
-            ended[x.status]++;
-            carillon_execution_free(&x);
-        }
-    }
-    mem_free(ids);
-    (void)printf("placed %lld refused %lld succeeded %d failed %d\n", (long long)placed,
-                 (long long)refused, ended[CARILLON_SUCCEEDED], ended[CARILLON_FAILED]);
+    orders_wait(c->client, orders, n, ended);
+    mem_free(orders);
+    (void)printf("placed %d refused %d succeeded %d failed %d\n", placed, refused,
+                 ended[CARILLON_SUCCEEDED], ended[CARILLON_FAILED]);
     return placed == n && ended[CARILLON_SUCCEEDED] + ended[CARILLON_FAILED] == n ? EXIT_OK
                                                                                   : EXIT_FAILED;
 }

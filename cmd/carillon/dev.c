@@ -13,19 +13,39 @@ static const char hello[] = "{\"Comment\":\"The first workflow\",\"StartAt\":\"G
                             "\"Greet\":{\"Type\":\"Task\",\"Resource\":\"queue:echo\","
                             "\"ResultPath\":\"$.echo\",\"End\":true}}}";
 
-static void echo(void *arg, struct carillon_task *t)
+static void echo(void *arg, carillon_task *t)
 {
     (void)arg;
-    carillon_task_succeed(t, carillon_task_input(t));
+    if (carillon_task_succeed(t, carillon_task_input(t)) != CARILLON_OK) {
+        (void)carillon_task_give_back(t);
+    }
 }
 
 struct dev {
     struct pg_private *pg;
     struct daemon *node;
     struct daemon_config config;
-    struct carillon *client;
-    struct carillon_worker *worker;
+    carillon_client *client;
+    carillon_worker *worker;
 };
+
+static bool worker_up(struct dev *d)
+{
+    static const char *const queues[] = {"echo"};
+    carillon_options o = {.addresses = daemon_address(d->node), .name = "dev-echo"};
+    carillon_worker_options w = {.queues = queues,
+                                 .queues_len = ARRAY_LEN(queues),
+                                 .concurrency = 100,
+                                 .handler = echo};
+    carillon_error e;
+    if (carillon_client_new(&o, &d->client, &e) != CARILLON_OK ||
+        carillon_worker_new(d->client, &w, &d->worker, &e) != CARILLON_OK ||
+        carillon_worker_start(d->worker, &e) != CARILLON_OK) {
+        (void)cli_failed("echo worker", &e);
+        return false;
+    }
+    return true;
+}
 
 static bool up(struct dev *d, struct cli *c)
 {
@@ -51,24 +71,20 @@ static bool up(struct dev *d, struct cli *c)
         (void)fprintf(stderr, "carillon: node: %s\n", detail.text);
         return false;
     }
-    static const char *const queues[] = {"echo", NULL};
-    struct carillon_options o = {.name = "dev-echo"};
-    if (carillon_open(daemon_address(d->node), &o, &d->client) != CARILLON_OK ||
-        carillon_worker_start(d->client,
-                              &(struct carillon_worker_options){.queues = queues,
-                                                                .concurrency = 100,
-                                                                .handler = echo},
-                              &d->worker) != CARILLON_OK) {
-        (void)fprintf(stderr, "carillon: echo worker: %s\n", carillon_error_text());
+    if (!daemon_wait_active(d->node, 30 * (int64_t)US_PER_S)) {
+        (void)fprintf(stderr, "carillon: the node does not become active\n");
         return false;
     }
-    return daemon_wait_active(d->node, 30 * (int64_t)US_PER_S);
+    return worker_up(d);
 }
 
 static void down(struct dev *d)
 {
-    (void)carillon_worker_stop(d->worker, 5000);
-    carillon_close(d->client);
+    if (d->worker != NULL) {
+        (void)carillon_worker_stop(d->worker, 5000, NULL);
+    }
+    carillon_worker_free(d->worker);
+    carillon_client_free(d->client);
     if (d->node != NULL) {
         (void)daemon_stop(d->node);
     }
@@ -77,21 +93,23 @@ static void down(struct dev *d)
 
 static int first_run(struct dev *d, double begin)
 {
-    struct carillon_execution x;
-    char id[CARILLON_ID_SIZE];
-    int rc = carillon_define(d->client, "hello", hello, NULL);
+    carillon_execution *x = NULL;
+    carillon_started s;
+    carillon_error e;
+    int rc = carillon_definition_put(d->client, "hello", hello, CARILLON_FORMAT_JSON, NULL, NULL,
+                                     NULL, &e);
     if (rc == CARILLON_OK) {
-        rc = carillon_start(d->client, "hello", NULL, "{\"who\":\"world\"}", id, NULL);
+        rc = carillon_start(d->client, "hello", NULL, "{\"who\":\"world\"}", &s, &e);
     }
     if (rc == CARILLON_OK) {
-        rc = carillon_wait(d->client, id, 30000, &x);
+        rc = carillon_wait(d->client, s.execution, 30000, &x, &e);
     }
     if (rc != CARILLON_OK) {
-        return cli_failed(rc, "first run");
+        return cli_failed("first run", &e);
     }
-    (void)printf("first run %s after %.1f s\n", carillon_status_name(x.status), sys_now() - begin);
-    bool ok = x.status == CARILLON_SUCCEEDED;
-    carillon_execution_free(&x);
+    (void)printf("first run %s after %.1f s\n", carillon_status_name(x->status), sys_now() - begin);
+    bool ok = x->status == CARILLON_SUCCEEDED;
+    carillon_execution_free(x);
     return ok ? EXIT_OK : EXIT_FAILED;
 }
 

@@ -38,7 +38,8 @@ static const struct {
     {"once", 0, O_FLAG, offsetof(struct cli, once), NULL, "dev: run a first workflow, then end"},
     {"private", 0, O_FLAG, offsetof(struct cli, private_db), NULL,
      "bench: with a PostgreSQL and a node of its own"},
-    {"database", 0, O_TEXT, offsetof(struct cli, database), "URL", "bench ceiling: which database"},
+    {"database", 0, O_TEXT, offsetof(struct cli, database), "URL",
+     "bench: an empty database of yours"},
     {"seconds", 's', O_SECONDS, offsetof(struct cli, seconds), "S", "bench: how long"},
     {"count", 'c', O_INT, offsetof(struct cli, count), "N", "bench: how many executions"},
     {"payload", 0, O_INT, offsetof(struct cli, payload), "BYTES",
@@ -46,6 +47,16 @@ static const struct {
     {"processes", 0, O_INT, offsetof(struct cli, processes), "N", "bench: worker processes"},
     {"concurrency", 0, O_INT, offsetof(struct cli, concurrency), "N",
      "bench: executions in flight, or tasks a worker holds"},
+    {"mock", 0, O_TEXT, offsetof(struct cli, mock), "FILE",
+     "workflow test: outcomes of tasks, as for Step Functions Local"},
+    {"case", 0, O_TEXT, offsetof(struct cli, test_case), "NAME",
+     "workflow test: only this test case"},
+    {"expect-status", 0, O_TEXT, offsetof(struct cli, expect_status), "STATUS",
+     "workflow test: how it must end (default SUCCEEDED)"},
+    {"expect-output", 0, O_TEXT, offsetof(struct cli, expect_output), "JSON|@FILE",
+     "workflow test: its output must equal this"},
+    {"expect-error", 0, O_TEXT, offsetof(struct cli, expect_error), "NAME",
+     "workflow test: it must fail with this error"},
     {"queue", 0, O_TEXT, offsetof(struct cli, queue), "NAME", "bench worker: its queue"},
 };
 
@@ -183,7 +194,7 @@ static int run(struct cli *c, const struct command *cmd, char **args, int n)
     }
     c->json = c->output != NULL && strcmp(c->output, "json") == 0;
     int rc = cmd->run(c);
-    carillon_close(c->client);
+    carillon_client_free(c->client);
     return rc;
 }
 

@@ -90,6 +90,8 @@ struct str exec_input(struct exec *x);
 struct str exec_output(struct exec *x);
 struct str exec_error(const struct exec *x);
 struct str exec_cause(const struct exec *x);
+/* The task that started the execution; false when none did. "waits": it is to be told of the end. */
+bool exec_parent(const struct exec *x, struct task_token *token, bool *waits);
 /* Digest of the fold's result: equal states give equal digests (checker of INV 5). */
 uint64_t exec_digest(const struct exec *x);
 
@@ -112,6 +114,11 @@ struct history_sink {
     void (*event)(struct history_sink *s, const struct history_event *e);
 };
 
+/* One JSON object with the members of the API's GetExecutionHistory: timestamp, type, id,
+ * previousEventId and the details under the name of their type ("stateEnteredEventDetails"; absent when
+ * there are none); and "scope" in a branch or iteration. */
+void history_write(struct buf *out, const struct history_event *e);
+
 /* Folds one stored row: seq must be exec_seq + 1. "sink" may be NULL (then no details are built).
  * ERR_MALFORMED leaves the execution unusable: free it. */
 enum err exec_apply_row(struct exec *x, uint64_t seq, struct wall at, struct str body,
@@ -128,17 +135,24 @@ enum fact_type {
                                * real service, States.Timeout for .waitForTaskToken */
     FACT_TIMER,               /* seq, idx of a timer that is due */
     FACT_STOP,                /* error, cause */
-    FACT_TASK_SUBMITTED, /* .sync and .waitForTaskToken: the call itself was answered (output) */
+    FACT_TASK_SUBMITTED, /* .sync and .waitForTaskToken: the call itself was answered (output; child) */
+    FACT_CHILD_ENDED, /* token; payload: what exec_end_write said of the child (child.h) */
 };
 
 struct fact {
     enum fact_type type;
     struct task_token token; /* TASK_*; nonce unchecked for *_TIMED_OUT and HEARTBEAT_LOST */
-    uint64_t timer_seq;      /* TIMER */
+    /* SUCCEEDED, FAILED: from the worker that was given the attempt. With .waitForTaskToken this is the
+     * answer to the call, which submits the task; the outcome comes from whoever has the token. */
+    bool call;
+    uint64_t timer_seq; /* TIMER */
     uint32_t timer_idx;
-    struct str payload;      /* START: input; SUCCEEDED: output: JSON text */
-    struct str error, cause; /* FAILED, STOP */
-    struct str worker;       /* who answered, for the outcome */
+    struct str payload;       /* START: input; SUCCEEDED: output: JSON text */
+    struct str error, cause;  /* FAILED, STOP */
+    struct str worker;        /* who answered, for the outcome */
+    struct exec_id child;     /* SUBMITTED: the execution whose end is the outcome; null = none */
+    struct task_token parent; /* START: the task that starts this execution; null = no task does */
+    bool parent_waits;        /* START: and wants to be told of its end */
 };
 
 enum fact_result {
@@ -152,8 +166,11 @@ enum fact_result {
 
 enum core_task_kind {
     TASK_QUEUE,           /* a worker polling the queue does it */
-    TASK_START_EXECUTION, /* child execution (issue B) */
+    TASK_START_EXECUTION, /* the engine does it: a child execution (child.h) */
 };
+/* Queues whose names begin so are the engine's own: no name of a user does. */
+#define QUEUE_OWN_MARK '@'
+#define QUEUE_CHILD    "@states:startExecution"
 
 struct core_task {
     struct task_token token; /* exec, seq, idx, attempt, nonce */
@@ -162,7 +179,9 @@ struct core_task {
     uint32_t state;         /* index in the definition */
     struct wall timeout_at; /* absolute; 0 = none */
     int64_t heartbeat_us;   /* 0 = none */
-    bool wait_for_token;    /* .waitForTaskToken */
+    bool wait_for_token;    /* .waitForTaskToken: the outcome comes by token */
+    bool sync;              /* a child's end is the outcome */
+    bool submitted;         /* the call has been answered: nobody is to get the task any more */
     struct str input;       /* compact JSON; borrowed until the next change of the execution */
 };
 struct core_timer {
@@ -187,6 +206,11 @@ struct turn_out {
     uint32_t tasks_new_len;
     struct core_task_ref *tasks_done;
     uint32_t tasks_done_len;
+    struct core_task_ref *tasks_submitted; /* and still open */
+    uint32_t tasks_submitted_len;
+    struct exec_id
+        *children_left; /* their ends are not waited for any more: they are to be stopped */
+    uint32_t children_left_len;
     struct core_timer *timers_new;
     uint32_t timers_new_len;
     struct core_timer *timers_done; /* consumed or cancelled */

@@ -180,6 +180,15 @@ static void run_wait(struct turn *t, struct frame *f)
 
 /* ---- Task ---- */
 
+static bool parameter_missing(struct turn *t, struct frame *f, const struct pay *eff,
+                              const char *field)
+{
+    return raise_at(t, f, STR("States.Runtime"),
+                    "The Parameters '%.*s' could not be used to start the Task: [The field '%s' is "
+                    "required but was missing]",
+                    STR_ARG(str_sub(pay_text(eff), 0, 1000)), field);
+}
+
 /* The queue of a lambda:invoke is the function that its parameters name. */
 static bool invoked_function(struct turn *t, struct frame *f, struct pay *eff, struct str *queue)
 {
@@ -197,10 +206,7 @@ static bool invoked_function(struct turn *t, struct frame *f, struct pay *eff, s
         name.size = p == NULL ? name.size : (size_t)(p - name.p);
     }
     if (!str_is_name(name)) {
-        return raise_at(t, f, STR("States.Runtime"),
-                        "The Parameters '%.*s' could not be used to start the Task: [The field "
-                        "'FunctionName' is required but was missing]",
-                        STR_ARG(str_sub(pay_text(eff), 0, 1000)));
+        return parameter_missing(t, f, eff, "FunctionName");
     }
     *queue = name;
     return true;
@@ -236,6 +242,11 @@ static void run_task(struct turn *t, struct frame *f)
     e.timeout_s = MIN(e.timeout_s, 99999999);
     e.heartbeat_s = MIN(e.heartbeat_s, 99999999);
     if (s->resource.queue.p == NULL && !invoked_function(t, f, v.pay, &e.queue)) {
+        return;
+    }
+    if (s->resource.start_execution &&
+        !jv_is(jv_getc(pay_tree(&t->s, v.pay), "StateMachineArn"), JV_STRING)) {
+        (void)parameter_missing(t, f, v.pay, "StateMachineArn");
         return;
     }
     e.out = v.op;

@@ -22,6 +22,7 @@ struct resource {
     struct str action;    /* resource of the events: "invoke", "startExecution.sync" */
     bool start_execution; /* a child execution */
     bool sync;            /* the outcome is the job's, not the call's */
+    bool sync_json;       /* .sync:2: its payloads come as JSON, not as text */
     bool wait_for_token;
 };
 /* False with "message" (in the arena) when the text is none of the forms. */

@@ -75,6 +75,14 @@ void put_opt_str(struct buf *b, struct str s)
     }
 }
 
+void put_token(struct buf *b, const struct task_token *t)
+{
+    uint8_t bytes[TASK_TOKEN_SIZE];
+
+    task_token_encode(t, bytes);
+    buf_put(b, bytes, sizeof(bytes));
+}
+
 static void write_op(struct buf *b, const struct op *op)
 {
     if (op == NULL) {
@@ -154,6 +162,12 @@ void event_write(struct buf *out, const struct event *e)
     }
     if ((f & F_QUEUE) != 0) {
         put_opt_str(out, e->queue);
+    }
+    if ((f & F_TOKEN) != 0) {
+        put_token(out, &e->token);
+    }
+    if ((f & F_CHILD) != 0) {
+        buf_put(out, e->child.b, sizeof(e->child.b));
     }
 }
 
@@ -237,6 +251,29 @@ static struct str cur_bytes(struct cur *c, uint64_t size)
 struct str cur_str(struct cur *c)
 {
     return cur_bytes(c, cur_varint(c));
+}
+
+struct task_token cur_token(struct cur *c)
+{
+    struct task_token t;
+    struct str bytes = cur_bytes(c, TASK_TOKEN_SIZE);
+
+    if (c->bad || task_token_decode(bytes, &t) != ERR_OK) {
+        c->bad = true;
+        memset(&t, 0, sizeof(t));
+    }
+    return t;
+}
+
+struct exec_id cur_exec_id(struct cur *c)
+{
+    struct exec_id id = {{0}};
+    struct str bytes = cur_bytes(c, sizeof(id.b));
+
+    if (!c->bad) {
+        memcpy(id.b, bytes.p, sizeof(id.b));
+    }
+    return id;
 }
 
 struct str cur_opt_str(struct cur *c)
@@ -330,6 +367,12 @@ enum err event_read(struct cur *c, struct op_pool *ops, struct event *out,
     out->error = (f & F_ERROR) != 0 ? cur_opt_str(c) : STR_NONE;
     out->cause = (f & F_CAUSE) != 0 ? cur_opt_str(c) : STR_NONE;
     out->queue = (f & F_QUEUE) != 0 ? cur_opt_str(c) : STR_NONE;
+    if ((f & F_TOKEN) != 0) {
+        out->token = cur_token(c);
+    }
+    if ((f & F_CHILD) != 0) {
+        out->child = cur_exec_id(c);
+    }
     if (c->bad) {
         return err_set(detail, ERR_MALFORMED, "history row with a cut or malformed event");
     }

@@ -6,8 +6,7 @@
 #ifndef CARILLON_ENGINE_CORE_EVENT_H
 #define CARILLON_ENGINE_CORE_EVENT_H
 
-#include "base/clock.h"
-#include "base/str.h"
+#include "base/id.h"
 
 enum { ROW_CODEC = 1 };
 
@@ -15,7 +14,7 @@ enum event_type {
 #define EVENT(number, name, text, fields) EV_##name = number,
 #include "engine/core/event.def"
 #undef EVENT
-    EV_LAST = EV_EXECUTION_ABORTED,
+    EV_LAST = EV_CHILD_STARTED,
 };
 
 enum event_fields {
@@ -35,6 +34,8 @@ enum event_fields {
     F_ERROR = 1 << 13,  /* size + 1 and bytes; 0 = absent */
     F_CAUSE = 1 << 14,
     F_QUEUE = 1 << 15,
+    F_TOKEN = 1 << 16, /* 40 bytes */
+    F_CHILD = 1 << 17, /* 16 bytes */
 };
 
 /* How a payload is made from what the frame holds. Numbers are stored. */
@@ -76,6 +77,8 @@ struct event {
     int64_t timeout_s, heartbeat_s;
     const struct op *out, *assign;
     struct str error, cause, queue;
+    struct task_token token;
+    struct exec_id child;
 };
 
 /* Fields of a type; 0 and *known false for a number that is none. */
@@ -95,11 +98,14 @@ uint64_t cur_varint(struct cur *c);
 uint32_t cur_u32(struct cur *c); /* a varint that must fit */
 int64_t cur_zigzag(struct cur *c);
 uint64_t cur_fixed64(struct cur *c);
+struct task_token cur_token(struct cur *c);
+struct exec_id cur_exec_id(struct cur *c);
 struct str cur_str(struct cur *c);     /* size and bytes; borrowed */
 struct str cur_opt_str(struct cur *c); /* size + 1 and bytes; p == NULL: absent */
 void put_varint(struct buf *b, uint64_t v);
 void put_zigzag(struct buf *b, int64_t v);
 void put_fixed64(struct buf *b, uint64_t v);
+void put_token(struct buf *b, const struct task_token *t);
 void put_str(struct buf *b, struct str s);
 void put_opt_str(struct buf *b, struct str s);
 

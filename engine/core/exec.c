@@ -133,6 +133,13 @@ struct str exec_cause(const struct exec *x)
     return pay_text(x->cause);
 }
 
+bool exec_parent(const struct exec *x, struct task_token *token, bool *waits)
+{
+    *token = x->parent;
+    *waits = x->parent_waits;
+    return !exec_id_is_null(&x->parent.ref.exec);
+}
+
 /* ---- frames ---- */
 
 struct frame *exec_frame(const struct exec *x, uint32_t slot)
@@ -302,6 +309,43 @@ static void effect_task(struct effects *fx, struct core_task_ref t)
     fx->tasks[fx->tasks_len++] = t;
 }
 
+static void effect_submitted(struct effects *fx, struct core_task_ref t)
+{
+    if (fx->submitted_len == fx->submitted_room) {
+        fx->submitted_room = fx->submitted_room == 0 ? 8 : fx->submitted_room * 2;
+        fx->submitted = mem_realloc(fx->submitted, fx->submitted_room * sizeof(*fx->submitted));
+    }
+    fx->submitted[fx->submitted_len++] = t;
+}
+
+static void effect_child(struct effects *fx, struct exec_id id)
+{
+    if (fx->children_len == fx->children_room) {
+        fx->children_room = fx->children_room == 0 ? 8 : fx->children_room * 2;
+        fx->children = mem_realloc(fx->children, fx->children_room * sizeof(*fx->children));
+    }
+    fx->children[fx->children_len++] = id;
+}
+
+/* A task that is submitted and closed by the same turn counts as closed only. */
+static void effect_unsubmit(struct effects *fx, const struct frame *f)
+{
+    for (uint32_t i = 0; i < fx->submitted_len; i++) {
+        if (fx->submitted[i].seq == f->seq && fx->submitted[i].idx == f->idx) {
+            fx->submitted[i] = fx->submitted[--fx->submitted_len];
+            return;
+        }
+    }
+}
+
+void frame_submit(struct exec *x, struct frame *f)
+{
+    f->submitted = true;
+    if (x->effects != NULL) {
+        effect_submitted(x->effects, (struct core_task_ref){f->seq, f->idx});
+    }
+}
+
 /* What was opened by the same turn leaves no trace outside. */
 void frame_wait_close(struct exec *x, struct frame *f)
 {
@@ -317,6 +361,12 @@ void frame_wait_close(struct exec *x, struct frame *f)
     if (x->effects != NULL && f->seq != x->fold_seq) {
         if (f->wait == WAIT_TASK) {
             effect_task(x->effects, (struct core_task_ref){f->seq, f->idx});
+            if (f->submitted) {
+                effect_unsubmit(x->effects, f);
+            }
+            if (!exec_id_is_null(&f->child)) {
+                effect_child(x->effects, f->child);
+            }
         } else {
             effect_timer(x->effects, (struct core_timer){f->seq, f->idx, f->due});
         }
@@ -325,6 +375,8 @@ void frame_wait_close(struct exec *x, struct frame *f)
     f->due = (struct wall){0};
     f->heartbeat_us = 0;
     f->nonce = 0;
+    f->submitted = false;
+    memset(&f->child, 0, sizeof(f->child));
     pay_drop(x, &f->queue);
 }
 
@@ -564,8 +616,11 @@ void exec_task_fill(const struct exec *x, const struct frame *f, struct core_tas
         .queue = f->queue != NULL ? pay_text(f->queue) : r->queue,
         .state = f->state->index,
         .timeout_at = f->due,
-        .heartbeat_us = f->heartbeat_us,
+        .heartbeat_us =
+            r->sync && r->start_execution ? 0 : f->heartbeat_us, /* whose would it be? */
         .wait_for_token = r->wait_for_token,
+        .sync = r->sync && r->start_execution,
+        .submitted = f->submitted,
         .input = pay_text(f->eff),
     };
 }

@@ -77,13 +77,19 @@ struct frame {
     uint64_t nonce;
     struct wall due; /* timer: when; task: its timeout, 0 = none */
     int64_t heartbeat_us;
-    struct pay *queue; /* NULL: the definition's */
+    struct pay *queue;    /* NULL: the definition's */
+    bool submitted;       /* the call was answered */
+    struct exec_id child; /* its end is the outcome; null = none */
 };
 
 /* Where the fold reports what a turn closed; NULL when rows are replayed. */
 struct effects {
     struct core_task_ref *tasks;
     uint32_t tasks_len, tasks_room;
+    struct core_task_ref *submitted;
+    uint32_t submitted_len, submitted_room;
+    struct exec_id *children;
+    uint32_t children_len, children_room;
     struct core_timer *timers;
     uint32_t timers_len, timers_room;
     struct wall due_max;
@@ -106,6 +112,8 @@ struct exec {
     uint64_t deadline_seq;
     uint32_t deadline_idx;
     struct wall deadline;
+    struct task_token parent; /* null: no task has started it */
+    bool parent_waits;
     size_t pay_bytes, heap_bytes, delta_bytes;
     /* during a fold */
     uint64_t fold_seq;
@@ -170,6 +178,7 @@ void frame_free_children(struct exec *x, struct frame *f);
 void kids_free(struct exec *x, struct frame *f);
 bool frame_wait_open(struct exec *x, struct frame *f, enum wait_kind kind, uint32_t idx,
                      struct wall due);
+void frame_submit(struct exec *x, struct frame *f);
 void frame_wait_close(struct exec *x, struct frame *f);
 void exec_deadline_close(struct exec *x);
 void pay_drop(struct exec *x, struct pay **p);

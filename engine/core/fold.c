@@ -73,6 +73,19 @@ static bool execution_started(struct fold *c)
     return true;
 }
 
+static bool parent_set(struct fold *c)
+{
+    struct exec *x = c->x;
+
+    if (x->fold_seq != 1 || !exec_id_is_null(&x->parent.ref.exec) ||
+        exec_id_is_null(&c->e->token.ref.exec) || exec_root(x) == NULL || c->e->index > 1) {
+        return false;
+    }
+    x->parent = c->e->token;
+    x->parent_waits = c->e->index == 1;
+    return true;
+}
+
 static bool state_entered(struct fold *c)
 {
     struct frame *f = c->f;
@@ -182,12 +195,30 @@ static bool task_submitted(struct fold *c)
 {
     struct pay *out = NULL;
 
-    if (c->f->wait != WAIT_TASK || !payload(c, c->e->out, &out)) {
+    if (c->f->wait != WAIT_TASK || c->f->submitted || !payload(c, c->e->out, &out)) {
         return false;
     }
+    frame_submit(c->x, c->f);
     note(c, c->f, out, NULL);
     pay_unref(c->x, out);
     return true;
+}
+
+static bool child_started(struct fold *c)
+{
+    struct frame *f = c->f;
+
+    if (f->wait != WAIT_TASK || !f->submitted || exec_id_is_null(&c->e->child)) {
+        return false;
+    }
+    f->child = c->e->child;
+    return true;
+}
+
+/* The attempt ends as its child did: nothing is left to be stopped. */
+static void child_over(struct frame *f)
+{
+    memset(&f->child, 0, sizeof(f->child));
 }
 
 static bool task_succeeded(struct fold *c)
@@ -199,6 +230,7 @@ static bool task_succeeded(struct fold *c)
         return false;
     }
     pay_take(c->x, &f->res, out);
+    child_over(f);
     frame_wait_close(c->x, f);
     note(c, f, out, NULL);
     frame_set_phase(c->x, f, PH_RESULT);
@@ -213,6 +245,9 @@ static bool task_failed(struct fold *c)
         return false;
     }
     set_error(c, f);
+    if (c->e->type == EV_TASK_FAILED) {
+        child_over(f);
+    }
     frame_wait_close(c->x, f);
     note(c, f, NULL, NULL);
     frame_set_phase(c->x, f, PH_FAILED);
@@ -601,6 +636,10 @@ static bool fold_event(struct fold *c)
         return execution_cut(c, EXEC_TIMED_OUT);
     case EV_EXECUTION_ABORTED:
         return execution_cut(c, EXEC_ABORTED);
+    case EV_PARENT_SET:
+        return parent_set(c);
+    case EV_CHILD_STARTED:
+        return child_started(c);
     }
     return false;
 }

@@ -3,6 +3,7 @@
 #include "base/prelude.h"
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "engine/core/exec.h"
 
 /* One event being described. */
@@ -225,6 +226,8 @@ static void details(struct note *n)
     case EV_BRANCH_SUCCEEDED:
     case EV_BRANCH_FAILED:
     case EV_DEADLINE_SET:
+    case EV_PARENT_SET:
+    case EV_CHILD_STARTED:
         break;
     }
 }
@@ -243,4 +246,37 @@ void history_note(struct exec *x, struct frame *f, const struct event *e, struct
                                            .type = type_text(&n),
                                            .details = jv_obj_end(&n.members),
                                            .scope = f == NULL ? STR_NONE : frame_scope(f, n.a)});
+}
+
+/* ---- as text ---- */
+
+/* The API names the details by the family of the type: all states are entered alike. */
+static void details_name(struct buf *out, const char *type)
+{
+    struct str t = str_of(type);
+    if (str_ends(t, STR("StateEntered"))) {
+        t = STR("stateEntered");
+    } else if (str_ends(t, STR("StateExited"))) {
+        t = STR("stateExited");
+    }
+    buf_printf(out, ",\"%c%.*sEventDetails\":", t.p[0] | 0x20, (int)t.size - 1, t.p + 1);
+}
+
+void history_write(struct buf *out, const struct history_event *e)
+{
+    char at[WALL_TEXT_SIZE];
+    wall_format(e->at, 3, at);
+    buf_printf(out,
+               "{\"timestamp\":\"%s\",\"type\":\"%s\",\"id\":%" PRIu32
+               ",\"previousEventId\":%" PRIu32,
+               at, e->type, e->id, e->previous_id);
+    if (e->scope.size > 0) {
+        buf_puts(out, ",\"scope\":");
+        json_write_string(out, e->scope);
+    }
+    if (e->details != NULL && e->details->len > 0) {
+        details_name(out, e->type);
+        json_write(out, e->details);
+    }
+    buf_putc(out, '}');
 }

@@ -100,7 +100,8 @@ static bool service_action(struct arena *a, struct resource *r, struct str rest,
     }
     base = r->action;
     r->wait_for_token = cut_suffix(&base, STR(".waitForTaskToken"));
-    r->sync = cut_suffix(&base, STR(".sync")) || cut_suffix(&base, STR(".sync:2"));
+    r->sync_json = cut_suffix(&base, STR(".sync:2"));
+    r->sync = r->sync_json || cut_suffix(&base, STR(".sync"));
     for (size_t i = 0; i < ARRAY_LEN(closed_services); i++) {
         bool known = false;
         if (!str_eqc(r->service, closed_services[i].service)) {
@@ -116,6 +117,8 @@ static bool service_action(struct arena *a, struct resource *r, struct str rest,
     r->start_execution = str_eqc(r->service, "states");
     if (str_eqc(r->service, "lambda")) {
         r->queue = STR_NONE; /* the function is named by the parameters */
+    } else if (r->start_execution) {
+        r->queue = STR(QUEUE_CHILD);
     } else {
         r->queue = str_dup(a, str_sub(rest, 0, (size_t)(base.p - rest.p) + base.size));
         if (!str_is_name(r->queue)) {

@@ -7,6 +7,8 @@
 #include "engine/core/exec.h"
 
 enum { SNAPSHOT_CODEC = 1 };
+/* Beside what a frame waits for, and beside the deadline: what few have. */
+enum { HAS_SUBMITTED = 4, HAS_CHILD = 8, HAS_DEADLINE = 1, HAS_PARENT = 2, PARENT_WAITS = 4 };
 
 /* ---- writing ---- */
 
@@ -90,7 +92,8 @@ static void write_frame(struct buf *b, const struct exec *x, const struct frame 
     put_varint(b, f->entered_event);
     put_varint(b, f->last_event);
     put_zigzag(b, f->entered_at.us - x->ident.started_at.us);
-    put_varint(b, (uint64_t)f->wait);
+    put_varint(b, (uint64_t)f->wait | (f->submitted ? HAS_SUBMITTED : 0) |
+                      (exec_id_is_null(&f->child) ? 0 : HAS_CHILD));
     if (f->wait != WAIT_NONE) {
         put_varint(b, f->seq);
         put_varint(b, f->idx);
@@ -98,6 +101,9 @@ static void write_frame(struct buf *b, const struct exec *x, const struct frame 
         put_zigzag(b, f->due.us);
         put_zigzag(b, f->heartbeat_us);
         put_pay(b, f->queue);
+        if (!exec_id_is_null(&f->child)) {
+            buf_put(b, f->child.b, sizeof(f->child.b));
+        }
     }
     if (f->kids == NULL) {
         put_varint(b, 0);
@@ -123,11 +129,16 @@ void snapshot_write(struct exec *x, struct buf *out)
     for (size_t i = 0; i < ARRAY_LEN(own); i++) {
         put_pay(out, own[i]);
     }
-    put_varint(out, x->deadline_set ? 1 : 0);
+    put_varint(out, (x->deadline_set ? HAS_DEADLINE : 0) |
+                        (exec_id_is_null(&x->parent.ref.exec) ? 0 : HAS_PARENT) |
+                        (x->parent_waits ? PARENT_WAITS : 0));
     if (x->deadline_set) {
         put_varint(out, x->deadline_seq);
         put_varint(out, x->deadline_idx);
         put_zigzag(out, x->deadline.us);
+    }
+    if (!exec_id_is_null(&x->parent.ref.exec)) {
+        put_token(out, &x->parent);
     }
     put_varint(out, x->frames_len);
     for (uint32_t i = 0; i < x->frames_len; i++) {
@@ -237,8 +248,12 @@ static void read_retries(struct restore *r, struct frame *f)
 
 static void read_wait(struct restore *r, struct frame *f)
 {
-    uint64_t wait = cur_varint(&r->c);
+    uint64_t has = cur_varint(&r->c), wait = has & 3;
 
+    if (has > (WAIT_TASK | HAS_SUBMITTED | HAS_CHILD) ||
+        (has > WAIT_TIMER && (wait != WAIT_TASK || (has & HAS_SUBMITTED) == 0))) {
+        r->c.bad = true;
+    }
     if (wait == WAIT_NONE || r->c.bad) {
         r->c.bad = r->c.bad || f->phase == PH_WAIT;
         return;
@@ -249,6 +264,11 @@ static void read_wait(struct restore *r, struct frame *f)
     f->due.us = cur_zigzag(&r->c);
     f->heartbeat_us = cur_zigzag(&r->c);
     f->queue = get_pay(r);
+    f->submitted = (has & HAS_SUBMITTED) != 0;
+    if ((has & HAS_CHILD) != 0) {
+        f->child = cur_exec_id(&r->c);
+        r->c.bad = r->c.bad || exec_id_is_null(&f->child);
+    }
     if (r->c.bad || wait > WAIT_TIMER || f->phase != PH_WAIT ||
         (wait == WAIT_TASK && (f->state->type != ST_TASK || f->eff == NULL)) ||
         exec_open_find(r->x, f->seq, f->idx) != NULL) {
@@ -358,12 +378,21 @@ static void read_pays(struct restore *r)
 static void read_deadline(struct restore *r)
 {
     struct exec *x = r->x;
+    uint64_t has = cur_varint(&r->c);
 
-    if (cur_varint(&r->c) == 1) {
+    if ((has & HAS_DEADLINE) != 0) {
         x->deadline_set = true;
         x->deadline_seq = cur_varint(&r->c);
         x->deadline_idx = cur_u32(&r->c);
         x->deadline.us = cur_zigzag(&r->c);
+    }
+    if ((has & HAS_PARENT) != 0) {
+        x->parent = cur_token(&r->c);
+        x->parent_waits = (has & PARENT_WAITS) != 0;
+        has -= exec_id_is_null(&x->parent.ref.exec) ? 0 : HAS_PARENT + (has & PARENT_WAITS);
+    }
+    if (has > HAS_DEADLINE) {
+        r->c.bad = true;
     }
 }
 

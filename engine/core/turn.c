@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "engine/core/child.h"
 #include "engine/core/decide.h"
 
 enum {
@@ -47,6 +48,8 @@ void turn_free(struct turn *t)
     buf_fini(&t->text);
     mem_free(t->fx.tasks);
     mem_free(t->fx.timers);
+    mem_free(t->fx.submitted);
+    mem_free(t->fx.children);
     mem_free(t->tasks_new);
     mem_free(t->timers_new);
     mem_free(t);
@@ -85,6 +88,8 @@ void turn_begin(struct turn *t, struct exec *x, struct wall now, struct rng *rng
     t->rng = rng;
     t->fx.tasks_len = 0;
     t->fx.timers_len = 0;
+    t->fx.submitted_len = 0;
+    t->fx.children_len = 0;
     t->fx.due_max = (struct wall){0};
     t->idx_next = 0;
     t->steps = 0;
@@ -130,6 +135,11 @@ static enum fact_result fact_start(struct turn *t, const struct fact *f, struct 
         return FACT_INVALID;
     }
     emit(t, &e);
+    if (!exec_id_is_null(&f->parent.ref.exec)) {
+        struct event p = {.type = EV_PARENT_SET, .token = f->parent};
+        p.index = f->parent_waits ? 1 : 0;
+        emit(t, &p);
+    }
     if (t->x->def->timeout_s > 0) {
         struct event d = {.type = EV_DEADLINE_SET, .idx = t->idx_next++};
         d.due_us = t->x->def->timeout_s * US_PER_S;
@@ -194,6 +204,9 @@ static enum fact_result fact_output(struct turn *t, const struct fact *f, enum e
     if (frame == NULL) {
         return FACT_STALE;
     }
+    if (type == EV_TASK_SUBMITTED && frame->submitted) {
+        return FACT_STALE; /* the call was answered before */
+    }
     if (valid_json(t, &op.text, detail) != FACT_ACCEPTED) {
         return FACT_INVALID;
     }
@@ -211,7 +224,22 @@ static enum fact_result fact_output(struct turn *t, const struct fact *f, enum e
     }
     e.frame = frame->slot;
     emit(t, &e);
+    if (type == EV_TASK_SUBMITTED && !exec_id_is_null(&f->child)) {
+        struct event c = {.type = EV_CHILD_STARTED, .frame = frame->slot, .child = f->child};
+        emit(t, &c);
+    }
     return FACT_ACCEPTED;
+}
+
+/* What a worker hands in for an attempt it was given answers the call; with .waitForTaskToken that is
+ * not the outcome. */
+static enum fact_result fact_succeeded(struct turn *t, const struct fact *f,
+                                       struct err_detail *detail)
+{
+    const struct frame *frame = attempt_of(t, f, true);
+    bool submits = f->call && frame != NULL && frame->state->resource.wait_for_token;
+
+    return fact_output(t, f, submits ? EV_TASK_SUBMITTED : EV_TASK_SUCCEEDED, detail);
 }
 
 static struct str cut(struct str s, size_t max)
@@ -239,7 +267,7 @@ static enum fact_result fact_failed(struct turn *t, const struct fact *f, struct
     struct frame *frame = attempt_of(t, f, true);
     struct event e = {.type = EV_TASK_FAILED};
 
-    if (frame == NULL) {
+    if (frame == NULL || (f->call && frame->submitted)) {
         return FACT_STALE;
     }
     if (!plain_text(f, detail)) {
@@ -250,6 +278,49 @@ static enum fact_result fact_failed(struct turn *t, const struct fact *f, struct
     e.cause = cut(f->cause, CAUSE_SIZE_MAX);
     outcome(t, frame, f->worker);
     emit(t, &e);
+    return FACT_ACCEPTED;
+}
+
+static void child_failed(struct turn *t, struct frame *frame, struct str error, struct str cause)
+{
+    struct event e = {.type = EV_TASK_FAILED, .frame = frame->slot, .error = error, .cause = cause};
+
+    emit(t, &e);
+}
+
+/* The outcome of a .sync task is its child's end. */
+static enum fact_result fact_child_ended(struct turn *t, const struct fact *f,
+                                         struct err_detail *detail)
+{
+    struct frame *frame = attempt_of(t, f, true);
+    struct op op = {.kind = OP_LIT};
+    struct event e = {.type = EV_TASK_SUCCEEDED, .out = &op};
+    struct child_end end;
+
+    if (frame == NULL || !frame->state->resource.start_execution) {
+        return FACT_STALE;
+    }
+    if (!child_end_read(f->payload, &end)) {
+        (void)err_set(detail, ERR_MALFORMED, "what a child execution said of its end is malformed");
+        return FACT_INVALID;
+    }
+    outcome(t, frame, f->worker);
+    buf_clear(&t->text);
+    if (end.status != EXEC_SUCCEEDED) {
+        child_cause_write(&t->text, &end);
+        child_failed(t, frame, STR("States.TaskFailed"), buf_str(&t->text));
+        return FACT_ACCEPTED;
+    }
+    child_output_write(&t->text, &end, frame->state->resource.sync_json);
+    op.text = buf_str(&t->text);
+    if (op.text.size > PAYLOAD_SIZE_MAX) {
+        task_too_large(t, frame);
+    } else if (json_too_deep(op.text)) {
+        child_failed(t, frame, STR("States.Runtime"), STR("The output is nested too deep."));
+    } else {
+        e.frame = frame->slot;
+        emit(t, &e);
+    }
     return FACT_ACCEPTED;
 }
 
@@ -314,7 +385,7 @@ enum fact_result turn_fact(struct turn *t, const struct fact *f, struct err_deta
     case FACT_START:
         return fact_start(t, f, detail);
     case FACT_TASK_SUCCEEDED:
-        return fact_output(t, f, EV_TASK_SUCCEEDED, detail);
+        return fact_succeeded(t, f, detail);
     case FACT_TASK_SUBMITTED:
         return fact_output(t, f, EV_TASK_SUBMITTED, detail);
     case FACT_TASK_FAILED:
@@ -327,6 +398,8 @@ enum fact_result turn_fact(struct turn *t, const struct fact *f, struct err_deta
         return fact_timer(t, f);
     case FACT_STOP:
         return fact_stop(t, f, detail);
+    case FACT_CHILD_ENDED:
+        return fact_child_ended(t, f, detail);
     }
     return FACT_STALE;
 }
@@ -414,6 +487,10 @@ bool turn_end(struct turn *t, const struct turn_out **out)
         o->tasks_done_len = t->fx.tasks_len;
         o->timers_done = t->fx.timers;
         o->timers_done_len = t->fx.timers_len;
+        o->tasks_submitted = t->fx.submitted;
+        o->tasks_submitted_len = t->fx.submitted_len;
+        o->children_left = t->fx.children;
+        o->children_left_len = t->fx.children_len;
         o->due_max = t->fx.due_max;
         *out = o;
     }

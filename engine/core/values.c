@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/limits.h"
+#include "engine/core/child.h"
 #include "engine/core/decide.h"
 
 enum { STEP_FUEL = 20000000, GET_WORTH = 48 };
@@ -157,6 +158,14 @@ static const struct jv *time_jv(struct turn *t, struct wall w)
     return text_jv(t, str_of(text));
 }
 
+static const struct jv *arn_jv(struct turn *t,
+                               void (*write)(struct buf *, const struct exec_ident *))
+{
+    buf_clear(&t->s.buf);
+    write(&t->s.buf, &t->x->ident);
+    return text_jv(t, buf_str(&t->s.buf));
+}
+
 static const struct jv *context_execution(struct turn *t, const struct state *s)
 {
     const struct exec_ident *id = &t->x->ident;
@@ -165,11 +174,7 @@ static const struct jv *context_execution(struct turn *t, const struct state *s)
     const struct jv *input = s->uses_input ? pay_tree(&t->s, t->x->input) : NULL;
 
     jv_obj_begin(&b, a);
-    jv_obj_add(&b, STR("Id"),
-               text_jv(t,
-                       str_of(arena_printf(a, "arn:aws:states:us-east-1:%.*s:execution:%.*s:%.*s",
-                                           STR_ARG(id->tenant), STR_ARG(id->workflow),
-                                           STR_ARG(id->name)))));
+    jv_obj_add(&b, STR("Id"), arn_jv(t, execution_arn_write));
     jv_obj_add(&b, STR("Input"), input == NULL ? jv_null() : input);
     jv_obj_add(&b, STR("StartTime"), time_jv(t, id->started_at));
     jv_obj_add(&b, STR("Name"), text_jv(t, id->name));
@@ -183,13 +188,10 @@ static const struct jv *context_execution(struct turn *t, const struct state *s)
 static const struct jv *context_machine(struct turn *t)
 {
     const struct exec_ident *id = &t->x->ident;
-    struct arena *a = &t->s.arena;
     struct jv_list b;
 
-    jv_obj_begin(&b, a);
-    jv_obj_add(&b, STR("Id"),
-               text_jv(t, str_of(arena_printf(a, "arn:aws:states:us-east-1:%.*s:stateMachine:%.*s",
-                                              STR_ARG(id->tenant), STR_ARG(id->workflow)))));
+    jv_obj_begin(&b, &t->s.arena);
+    jv_obj_add(&b, STR("Id"), arn_jv(t, machine_arn_write));
     jv_obj_add(&b, STR("Name"), text_jv(t, id->workflow));
     return jv_obj_end(&b);
 }

@@ -143,8 +143,9 @@ void carillon_execution_free(carillon_execution *execution);
 /* By id, or (execution NULL) by workflow and name. */
 int carillon_describe(carillon_client *client, const char *execution, const char *workflow,
                       const char *name, carillon_execution **out, carillon_error *error);
-/* Waits until the execution has ended: then as carillon_describe. CARILLON_TIMEOUT when it still runs
- * after "timeout_ms" (negative: no limit). */
+/* Waits until the execution has ended: then as carillon_describe; "out" NULL: that it has ended is
+ * enough, which saves a question. CARILLON_TIMEOUT when it still runs after "timeout_ms" (0: just looks;
+ * negative: no limit, however long the cluster is away). */
 int carillon_wait(carillon_client *client, const char *execution, int64_t timeout_ms,
                   carillon_execution **out, carillon_error *error);
 /* Ends it as ABORTED; when it returns CARILLON_OK no outcome of its attempts is accepted any more.

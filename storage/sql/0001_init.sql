@@ -39,7 +39,9 @@ CREATE TABLE carillon.definition_state (
 
 -- One row an execution. A turn is a HOT update: no column of an index changes but at the close.
 -- The newest task of an execution that has no other stands in the row itself (task_*; none:
--- task_queue null): a sequence of steps then needs no row of carillon.task at all.
+-- task_queue null): a sequence of steps then needs no row of carillon.task at all. A queue that
+-- begins with "!" (no name does) is of a task that was submitted: the call has been answered, the
+-- outcome comes by itself, and nobody is to get the task any more.
 CREATE TABLE carillon.execution (
     id uuid NOT NULL,
     seq int8 NOT NULL,
@@ -203,6 +205,9 @@ CREATE TABLE carillon.leader (
 );
 
 -- ---- between executions ----
+-- A row is written by the turn of one execution (source: unique, what it is about) and deleted by
+-- the turn of the other that folds it. Whoever does not own the lane of the other announces it in
+-- lane_inbox; a new owner looks through inbox itself.
 CREATE TABLE carillon.inbox (
     id uuid NOT NULL,
     source text COLLATE "C" NOT NULL,
@@ -334,16 +339,20 @@ BEGIN
     END IF;
 END $$;
 
--- Takes the fences (in order) and compares; p_exclusive when the lane rows will be changed.
+-- Takes the fences (in order) and compares; p_exclusive when the lane rows will be changed: then it
+-- waits for 1 s in all, not for each, as those it has keep others waiting.
 CREATE FUNCTION carillon.fence(p_shards int4[], p_lanes int4[], p_epochs int8[], p_claims uuid[],
                                p_exclusive bool) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     k int;
     held bool;
+    give_up timestamptz := clock_timestamp() + interval '1 s';
 BEGIN
     FOR i IN 1 .. cardinality(p_lanes) LOOP
         k := carillon.lane_key(p_shards[i], p_lanes[i]);
         IF p_exclusive THEN
+            PERFORM set_config('lock_timeout', greatest(1, ceil(extract(
+                epoch FROM give_up - clock_timestamp()) * 1000)) || 'ms', true);
             PERFORM pg_advisory_xact_lock(1128354377, k);
         ELSE
             PERFORM pg_advisory_xact_lock_shared(1128354377, k);
@@ -357,20 +366,33 @@ BEGIN
                 p_epochs[i] USING ERRCODE = 'CA001';
         END IF;
     END LOOP;
+    IF p_exclusive THEN
+        PERFORM set_config('lock_timeout', '1s', true);
+    END IF;
 END $$;
 
+-- has_session as carillon.has_session() says, for all owners at once.
 CREATE FUNCTION carillon.lanes(p_shard int)
 RETURNS TABLE (shard int4, lane int4, slot_lo int4, slot_hi int4, epoch int8, claim uuid,
-               incarnation uuid, node text, closed_to int8, accept_from int8, open_to int8,
-               lease_left_us int8)
+               incarnation uuid, node text, address text, closed_to int8, accept_from int8,
+               open_to int8, lease_left_us int8, has_session bool)
 LANGUAGE sql STABLE AS $$
     SELECT l.shard, l.lane, l.slot_lo, l.slot_hi, l.epoch, l.claim, l.incarnation, l.node,
-           l.closed_to, l.accept_from, l.open_to,
-           CASE WHEN n.incarnation IS NULL OR n.evicted THEN 0
-                ELSE (extract(epoch FROM n.lease_until - clock_timestamp()) * 1000000)::int8 END
-    FROM carillon.lane l LEFT JOIN carillon.node n ON n.incarnation = l.incarnation
+           coalesce(n.address, ''), l.closed_to, l.accept_from, l.open_to,
+           CASE WHEN n.incarnation IS NULL OR n.evicted OR n.timeline <> t.now THEN 0
+                ELSE (extract(epoch FROM n.lease_until - clock_timestamp()) * 1000000)::int8 END,
+           a.incarnation IS NOT NULL
+    FROM carillon.timeline() t(now)
+    CROSS JOIN carillon.lane l
+    LEFT JOIN carillon.node n ON n.incarnation = l.incarnation
+    LEFT JOIN (SELECT DISTINCT right(application_name, 36) AS incarnation FROM pg_stat_activity
+               WHERE application_name LIKE 'carillon/%/%') a ON a.incarnation = l.incarnation::text
     WHERE l.shard = p_shard ORDER BY l.lane
 $$;
+
+CREATE FUNCTION carillon.window_start(p_window int8, p_window_us int8) RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE AS
+$$ SELECT to_timestamp(0) + p_window * p_window_us * interval '1 microsecond' $$;
 
 -- The last window that the ring serves without a gap, counted from p_from; p_from - 1 when none.
 CREATE FUNCTION carillon.ring_reach(p_shard int, p_from int8, p_to int8) RETURNS int8
@@ -438,6 +460,7 @@ RETURNS SETOF int4 LANGUAGE plpgsql AS $$
 DECLARE
     l carillon.lane;
     was text;
+    give_up timestamptz := clock_timestamp() + interval '1.5 s';
 BEGIN
     PERFORM carillon.lease_check(p_inc);
     PERFORM set_config('lock_timeout', '500ms', true);
@@ -454,6 +477,7 @@ BEGIN
         RAISE EXCEPTION 'the database was set up with %', was USING ERRCODE = 'CA002';
     END IF;
     FOR i IN 1 .. cardinality(p_lanes) LOOP
+        EXIT WHEN clock_timestamp() > give_up; -- what was had so far counts; the rest another time
         SELECT * INTO l FROM carillon.lane x WHERE x.shard = p_shard AND x.lane = p_lanes[i];
         CONTINUE WHEN NOT FOUND OR NOT carillon.claimable(l.incarnation, p_inc, p_takeover);
         IF p_takeover AND l.incarnation <> p_inc THEN
@@ -500,105 +524,179 @@ BEGIN
     END IF;
 END $$;
 
--- Moves the lane's long-term rows with due before the end of window p_to into the ring.
-CREATE FUNCTION carillon.promote_lane(p_shard int, p_lane int, p_to int8) RETURNS int8
-LANGUAGE plpgsql AS $$
+-- The id ranges of lanes that have been claimed; neighbours whose windows stand alike are one.
+CREATE FUNCTION carillon.spans(p_shards int4[], p_lanes int4[])
+RETURNS TABLE (lo uuid, hi uuid, closed_to int8, accept_from int8, open_to int8, window_us int8)
+LANGUAGE sql STABLE AS $$
+    SELECT carillon.id_low(x.shard, min(x.slot_lo)), carillon.id_low(x.shard, max(x.slot_hi)),
+           x.closed_to, x.accept_from, x.open_to, x.window_us
+    FROM (SELECT l.*, l.slot_hi - sum(l.slot_hi - l.slot_lo) OVER (
+                     PARTITION BY l.shard, l.closed_to, l.accept_from, l.open_to, l.window_us
+                     ORDER BY l.slot_lo) AS island
+          FROM unnest(p_shards, p_lanes) h(s, n)
+          JOIN carillon.lane l ON l.shard = h.s AND l.lane = h.n) x
+    GROUP BY x.shard, x.island, x.closed_to, x.accept_from, x.open_to, x.window_us
+$$;
+
+-- ---- moving rows: in chunks of p_limit, so that no call lasts long whatever there is to move ----
+-- A chunk is found through the primary key, whatever the statistics say, and deleted by ctid (a
+-- timer row is never updated). Rows of other lanes on the way are passed over.
+
+-- Moves long-term rows of the lanes into the ring, in key order, from due time p_from on: those due
+-- in the open windows and, up to p_to, in the next ones that the ring's tables serve already. Rows
+-- there are not seen before the window is opened. reached: due time of the last one.
+CREATE FUNCTION carillon.promote_rows(p_shards int4[], p_lanes int4[], p_to int8,
+                                      p_from timestamptz, p_limit int8,
+                                      OUT moved int8, OUT reached timestamptz)
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
-    l carillon.lane;
     ring int;
+    w record;
+    inserts text;
+BEGIN
+    SELECT value::int INTO STRICT ring FROM carillon.meta WHERE key = 'ring_windows';
+    SELECT min(r.accept_from) AS first, max(r.upto) AS last, max(r.window_us) AS us,
+           array_agg(r.lo) AS los, array_agg(r.hi) AS his, array_agg(r.accept_from) AS accepts,
+           array_agg(carillon.window_start(r.upto + 1, r.window_us)) AS ends
+    INTO w
+    FROM (SELECT s.*, greatest(s.open_to, carillon.ring_reach(p_shards[1], s.open_to + 1, p_to))
+                      AS upto
+          FROM carillon.spans(p_shards, p_lanes) s) r;
+    SELECT coalesce(string_agg(format(
+        ', i%s AS (INSERT INTO carillon.%I SELECT due, id, seq, idx FROM d WHERE win = %s
+                   ON CONFLICT DO NOTHING)', i, carillon.ring_table((i % ring)::int), i), ''), '')
+    INTO inserts FROM generate_series(w.first, w.last) i;
+    EXECUTE 'WITH c AS MATERIALIZED (
+            SELECT x.at, greatest(x.accept, (extract(epoch FROM x.due) * 1000000)::int8 / $6) AS win
+            FROM (SELECT t.ctid AS at, t.due,
+                         (SELECT r.accept FROM unnest($1, $2, $3, $4) r(lo, hi, accept, upto)
+                          WHERE t.id >= r.lo AND t.id < r.hi AND t.due < r.upto) AS accept
+                  FROM carillon.timer_long t WHERE t.due >= $7 AND t.due < $5
+                  ORDER BY t.due, t.id, t.seq, t.idx) x
+            WHERE x.accept IS NOT NULL LIMIT $8),
+        d AS (DELETE FROM carillon.timer_long t USING c WHERE t.ctid = c.at
+              RETURNING t.due, t.id, t.seq, t.idx, c.win)' || inserts ||
+        ' SELECT count(*), max(due) FROM d'
+    INTO moved, reached
+    USING w.los, w.his, w.accepts, w.ends, carillon.window_start(w.last + 1, w.us), w.us, p_from,
+        p_limit;
+END $$;
+
+-- Moves what is left in windows below accept_from of each lane into that window, oldest window
+-- first, in key order.
+CREATE FUNCTION carillon.leftovers(p_shards int4[], p_lanes int4[], p_limit int8) RETURNS int8
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+    ring int;
+    w record;
+    inserts text;
     moved int8 := 0;
     n int8;
-    lo uuid;
-    hi uuid;
 BEGIN
-    SELECT * INTO STRICT l FROM carillon.lane x WHERE x.shard = p_shard AND x.lane = p_lane;
     SELECT value::int INTO STRICT ring FROM carillon.meta WHERE key = 'ring_windows';
-    lo := carillon.id_low(p_shard, l.slot_lo);
-    hi := carillon.id_low(p_shard, l.slot_hi);
-    FOR w IN l.accept_from .. p_to LOOP
-        EXECUTE format(
-            'WITH d AS (DELETE FROM carillon.timer_long WHERE due < $1 AND id >= $2 AND id < $3
-                        RETURNING due, id, seq, idx)
-             INSERT INTO carillon.%I SELECT * FROM d ON CONFLICT DO NOTHING',
-            carillon.ring_table((w % ring)::int))
-        USING to_timestamp(0) + ((w + 1) * l.window_us) * interval '1 microsecond', lo, hi;
-        GET DIAGNOSTICS n = ROW_COUNT;
+    SELECT min(s.closed_to) + 1 AS first, max(s.accept_from) - 1 AS last,
+           array_agg(s.lo) AS los, array_agg(s.hi) AS his, array_agg(s.closed_to) AS closed,
+           array_agg(s.accept_from) AS accepts
+    INTO w FROM carillon.spans(p_shards, p_lanes) s;
+    SELECT coalesce(string_agg(format(
+        ', i%s AS (INSERT INTO carillon.%I SELECT due, id, seq, idx FROM d WHERE win = %s
+                   ON CONFLICT DO NOTHING)', i, carillon.ring_table((i % ring)::int), i), ''), '')
+    INTO inserts FROM (SELECT DISTINCT u FROM unnest(w.accepts) u) a(i);
+    FOR i IN coalesce(w.first, 0) .. coalesce(w.last, -1) LOOP
+        EXECUTE format('WITH c AS MATERIALIZED (
+                SELECT x.at, x.win
+                FROM (SELECT t.ctid AS at,
+                             (SELECT r.accept FROM unnest($1, $2, $3, $4) r(lo, hi, closed, accept)
+                              WHERE t.id >= r.lo AND t.id < r.hi AND r.closed < %2$s
+                                AND r.accept > %2$s) AS win
+                      FROM carillon.%1$I t ORDER BY t.due, t.id, t.seq, t.idx) x
+                WHERE x.win IS NOT NULL LIMIT $5),
+            d AS (DELETE FROM carillon.%1$I t USING c WHERE t.ctid = c.at
+                  RETURNING t.due, t.id, t.seq, t.idx, c.win)',
+            carillon.ring_table((i % ring)::int), i) || inserts || ' SELECT count(*) FROM d'
+        INTO n USING w.los, w.his, w.closed, w.accepts, p_limit - moved;
         moved := moved + n;
+        EXIT WHEN moved >= p_limit;
     END LOOP;
     RETURN moved;
 END $$;
 
-CREATE FUNCTION carillon.promote(p_shards int4[], p_lanes int4[], p_epochs int8[], p_claims uuid[])
-RETURNS int8 LANGUAGE plpgsql AS $$
-DECLARE
-    promoted int8 := 0;
+CREATE FUNCTION carillon.promote(p_shards int4[], p_lanes int4[], p_epochs int8[], p_claims uuid[],
+                                 p_to int8, p_from timestamptz, p_limit int8,
+                                 OUT promoted int8, OUT reached timestamptz)
+LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM carillon.fence(p_shards, p_lanes, p_epochs, p_claims, false);
-    FOR i IN 1 .. cardinality(p_lanes) LOOP
-        promoted := promoted + carillon.promote_lane(p_shards[i], p_lanes[i],
-            (SELECT open_to FROM carillon.lane
-             WHERE shard = p_shards[i] AND lane = p_lanes[i]));
-    END LOOP;
-    RETURN promoted;
+    SELECT r.moved, r.reached INTO promoted, reached
+    FROM carillon.promote_rows(p_shards, p_lanes, p_to, p_from, p_limit) r;
 END $$;
 
+-- Opens windows after a last promotion that leaves nothing; none when it does not get through with
+-- p_limit rows: then the caller promotes again before it comes back.
 CREATE FUNCTION carillon.window_open(p_shards int4[], p_lanes int4[], p_epochs int8[],
-                                     p_claims uuid[], p_open_to int8,
+                                     p_claims uuid[], p_open_to int8, p_limit int8,
                                      OUT opened_to int8, OUT promoted int8)
 LANGUAGE plpgsql AS $$
-DECLARE
-    l carillon.lane;
-    t int8;
 BEGIN
-    promoted := 0;
     PERFORM carillon.fence(p_shards, p_lanes, p_epochs, p_claims, true);
-    FOR i IN 1 .. cardinality(p_lanes) LOOP
-        SELECT * INTO STRICT l FROM carillon.lane x
-        WHERE x.shard = p_shards[i] AND x.lane = p_lanes[i];
-        t := greatest(l.open_to, carillon.ring_reach(l.shard, l.open_to + 1, p_open_to));
-        promoted := promoted + carillon.promote_lane(l.shard, l.lane, t);
-        UPDATE carillon.lane x SET open_to = t
-        WHERE x.shard = l.shard AND x.lane = l.lane AND x.open_to <> t;
-        opened_to := least(opened_to, t);
-    END LOOP;
+    SELECT r.moved INTO promoted
+    FROM carillon.promote_rows(p_shards, p_lanes, p_open_to, '-infinity', p_limit) r;
+    IF promoted < p_limit THEN
+        UPDATE carillon.lane l SET open_to = t.reach
+        FROM (SELECT x.shard, x.lane,
+                     carillon.ring_reach(x.shard, x.open_to + 1, p_open_to) AS reach
+              FROM unnest(p_shards, p_lanes) h(s, n)
+              JOIN carillon.lane x ON x.shard = h.s AND x.lane = h.n) t
+        WHERE l.shard = t.shard AND l.lane = t.lane AND l.open_to < t.reach;
+    END IF;
+    SELECT min(l.open_to) INTO opened_to
+    FROM unnest(p_shards, p_lanes) h(s, n) JOIN carillon.lane l ON l.shard = h.s AND l.lane = h.n;
 END $$;
 
+-- Leftovers move under the shared fence once accept_from is past them: nobody adds to their windows
+-- any more. Only the call that finds none closes the windows; it holds no row then, for whose lock
+-- somebody could wait who holds the fence that this one waits for.
 CREATE FUNCTION carillon.window_close(p_shards int4[], p_lanes int4[], p_epochs int8[],
-                                      p_claims uuid[], p_accept_from int8, p_finish bool)
+                                      p_claims uuid[], p_accept_from int8, p_finish bool,
+                                      p_limit int8)
 RETURNS int8 LANGUAGE plpgsql AS $$
 DECLARE
-    l carillon.lane;
-    ring int;
     moved int8 := 0;
-    n int8;
+    swept bool := false;
+    l record;
 BEGIN
+    IF p_finish THEN
+        PERFORM carillon.fence(p_shards, p_lanes, p_epochs, p_claims, false);
+        swept := NOT EXISTS (SELECT FROM unnest(p_shards, p_lanes) h(s, n)
+                             JOIN carillon.lane x ON x.shard = h.s AND x.lane = h.n
+                             WHERE x.accept_from < p_accept_from);
+        IF swept THEN
+            moved := carillon.leftovers(p_shards, p_lanes, p_limit);
+            IF moved > 0 THEN
+                RETURN moved;
+            END IF;
+        END IF;
+    END IF;
     PERFORM carillon.fence(p_shards, p_lanes, p_epochs, p_claims, true);
-    SELECT value::int INTO STRICT ring FROM carillon.meta WHERE key = 'ring_windows';
-    FOR i IN 1 .. cardinality(p_lanes) LOOP
-        SELECT * INTO STRICT l FROM carillon.lane x
-        WHERE x.shard = p_shards[i] AND x.lane = p_lanes[i];
-        IF p_accept_from > l.open_to THEN
-            RAISE EXCEPTION 'lane %/%: window % is not open', l.shard, l.lane, p_accept_from
-                USING ERRCODE = 'CA003';
-        END IF;
-        l.accept_from := greatest(l.accept_from, p_accept_from);
-        IF p_finish THEN
-            FOR w IN l.closed_to + 1 .. l.accept_from - 1 LOOP
-                EXECUTE format(
-                    'WITH d AS (DELETE FROM carillon.%I WHERE id >= $1 AND id < $2
-                                RETURNING due, id, seq, idx)
-                     INSERT INTO carillon.%I SELECT * FROM d ON CONFLICT DO NOTHING',
-                    carillon.ring_table((w % ring)::int),
-                    carillon.ring_table((l.accept_from % ring)::int))
-                USING carillon.id_low(l.shard, l.slot_lo), carillon.id_low(l.shard, l.slot_hi);
-                GET DIAGNOSTICS n = ROW_COUNT;
-                moved := moved + n;
-            END LOOP;
-            l.closed_to := l.accept_from - 1;
-        END IF;
-        UPDATE carillon.lane x SET accept_from = l.accept_from, closed_to = l.closed_to
-        WHERE x.shard = l.shard AND x.lane = l.lane;
-    END LOOP;
+    SELECT x.shard, x.lane INTO l FROM unnest(p_shards, p_lanes) h(s, n)
+    JOIN carillon.lane x ON x.shard = h.s AND x.lane = h.n WHERE x.open_to < p_accept_from LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'lane %/%: window % is not open', l.shard, l.lane, p_accept_from
+            USING ERRCODE = 'CA003';
+    END IF;
+    UPDATE carillon.lane x SET accept_from = p_accept_from
+    FROM unnest(p_shards, p_lanes) h(s, n)
+    WHERE x.shard = h.s AND x.lane = h.n AND x.accept_from < p_accept_from;
+    IF p_finish AND NOT swept THEN
+        moved := carillon.leftovers(p_shards, p_lanes, p_limit);
+    END IF;
+    IF p_finish AND moved = 0 THEN
+        UPDATE carillon.lane x SET closed_to = x.accept_from - 1
+        FROM unnest(p_shards, p_lanes) h(s, n)
+        WHERE x.shard = h.s AND x.lane = h.n AND x.closed_to < x.accept_from - 1;
+    END IF;
     RETURN moved;
 END $$;
 
@@ -639,7 +737,8 @@ BEGIN
     RETURN true;
 END $$;
 
--- A page of the lanes' timers in the windows not yet closed.
+-- A page of the lanes' timers: of each lane those in its windows that are not closed and open. (In
+-- the next window of a lane there may be rows already, promoted ahead.)
 CREATE FUNCTION carillon.timers(p_shards int4[], p_lanes int4[], p_epochs int8[], p_claims uuid[],
                                 p_due timestamptz, p_id uuid, p_seq int8, p_idx int4,
                                 p_due_to timestamptz, p_limit int8)
@@ -647,32 +746,26 @@ RETURNS TABLE (due timestamptz, id uuid, seq int8, idx int4, win int8)
 LANGUAGE plpgsql AS $$
 DECLARE
     q text;
+    w record;
 BEGIN
     PERFORM carillon.fence(p_shards, p_lanes, p_epochs, p_claims, false);
+    SELECT array_agg(s.lo) AS los, array_agg(s.hi) AS his, array_agg(s.closed_to) AS closed,
+           array_agg(s.open_to) AS opens, min(s.closed_to) AS after, max(s.open_to) AS last
+    INTO w FROM carillon.spans(p_shards, p_lanes) s;
     SELECT string_agg(format(
-        '(SELECT t.due, t.id, t.seq, t.idx, %s::int8 AS win FROM carillon.%I t
+        '(SELECT t.due, t.id, t.seq, t.idx, %1$s::int8 AS win FROM carillon.%2$I t
           WHERE (t.due, t.id, t.seq, t.idx) > ($1, $2, $3, $4) AND t.due <= $5
-            AND EXISTS (SELECT FROM unnest($7::uuid[], $8::uuid[]) r(lo, hi)
-                        WHERE t.id >= r.lo AND t.id < r.hi)
+            AND (SELECT true FROM unnest($7, $8, $9, $10) r(lo, hi, closed, opn)
+                 WHERE t.id >= r.lo AND t.id < r.hi AND r.closed < %1$s AND r.opn >= %1$s)
           ORDER BY t.due, t.id, t.seq, t.idx LIMIT $6)', r.win, carillon.ring_table(r.idx)),
         ' UNION ALL ')
     INTO q
-    FROM carillon.ring r
-    WHERE r.shard = p_shards[1] AND EXISTS (
-        SELECT FROM carillon.lane l JOIN unnest(p_shards, p_lanes) h(s, n)
-            ON l.shard = h.s AND l.lane = h.n
-        WHERE r.win > l.closed_to AND r.win <= l.open_to);
+    FROM carillon.ring r WHERE r.shard = p_shards[1] AND r.win > w.after AND r.win <= w.last;
     IF q IS NULL THEN
         RETURN;
     END IF;
     RETURN QUERY EXECUTE 'SELECT * FROM (' || q || ') a ORDER BY 1, 2, 3, 4 LIMIT $6'
-    USING p_due, p_id, p_seq, p_idx, p_due_to, p_limit,
-        (SELECT array_agg(carillon.id_low(l.shard, l.slot_lo) ORDER BY h.i)
-         FROM unnest(p_shards, p_lanes) WITH ORDINALITY h(s, n, i)
-         JOIN carillon.lane l ON l.shard = h.s AND l.lane = h.n),
-        (SELECT array_agg(carillon.id_low(l.shard, l.slot_hi) ORDER BY h.i)
-         FROM unnest(p_shards, p_lanes) WITH ORDINALITY h(s, n, i)
-         JOIN carillon.lane l ON l.shard = h.s AND l.lane = h.n);
+    USING p_due, p_id, p_seq, p_idx, p_due_to, p_limit, w.los, w.his, w.closed, w.opens;
 END $$;
 
 -- Deletes timer rows; p_wins: the window each stands in, -1 for the long term.
@@ -793,11 +886,17 @@ FROM carillon.claim_log c;
 
 CREATE VIEW carillon.open_tasks AS
 SELECT e.id AS execution, e.task_seq AS seq, e.task_idx AS idx, e.task_attempt AS attempt,
-       e.task_queue AS queue, e.task_timeout_at AS timeout_at,
-       e.task_heartbeat_us AS heartbeat_us
+       ltrim(e.task_queue, '!') AS queue, e.task_timeout_at AS timeout_at,
+       e.task_heartbeat_us AS heartbeat_us, left(e.task_queue, 1) = '!' AS submitted
 FROM carillon.execution e WHERE e.status = 1 AND e.task_queue IS NOT NULL
 UNION ALL
-SELECT t.id, t.seq, t.idx, t.attempt, t.queue, t.timeout_at, t.heartbeat_us FROM carillon.task t;
+SELECT t.id, t.seq, t.idx, t.attempt, ltrim(t.queue, '!'), t.timeout_at, t.heartbeat_us,
+       left(t.queue, 1) = '!'
+FROM carillon.task t;
+
+CREATE VIEW carillon.messages AS
+SELECT i.id AS execution, i.source, i.kind, octet_length(i.payload) AS size, i.at
+FROM carillon.inbox i;
 
 CREATE VIEW carillon.partitions AS
 SELECT l.shard || '/l' || l.lane AS partition, l.slot_lo, l.slot_hi, l.epoch, l.node,

@@ -95,6 +95,7 @@ static void fini(struct store_world *base)
     store_pg_close(w->base.store, w->base.loop, on_closed, w);
     ck_assert_int_eq(latch_wait(&w->closed, PATIENCE_US), 1);
     loop_free(w->base.loop);
+    ck_assert(pool_free(w->pool, PATIENCE_US));
     for (int i = 0; i < SESSIONS_MAX; i++) {
         PQfinish(w->session[i].conn);
     }
@@ -125,6 +126,7 @@ struct store_world *store_pg_world_make(void)
     cond_init(&w->cond);
     latch_init(&w->closed);
     w->base.loop = loop_uv_new(os_clock(), "store");
+    w->pool = pool_new(4, 60 * (int64_t)US_PER_S);
     struct rng rng;
     rng_seed(&rng, 1);
     w->base.store = store_pg_new(w->base.loop,
@@ -133,6 +135,7 @@ struct store_world *store_pg_world_make(void)
                                                            .incarnation = uuid_make(&rng),
                                                            .shard = SUITE_SHARD,
                                                            .allow_unsafe = true,
-                                                           .seed = 1});
+                                                           .seed = 1,
+                                                           .pool = w->pool});
     return &w->base;
 }

@@ -2,6 +2,7 @@
 #ifndef CARILLON_TESTS_STORE_PG_WORLD_H
 #define CARILLON_TESTS_STORE_PG_WORLD_H
 
+#include "base/pool.h"
 #include "base/thread.h"
 #include "cmd/private_pg.h"
 #include "storage/store_pg.h"
@@ -19,6 +20,7 @@ struct pg_world {
     struct mutex mutex;
     struct cond cond;
     struct latch closed;
+    struct pool *pool; /* of the store */
     struct {
         struct uuid incarnation;
         PGconn *conn;

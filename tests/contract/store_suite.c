@@ -361,6 +361,8 @@ START_TEST(first_claim_sets_windows)
         ck_assert(uuid_eq(&l.fence.claim, &held[i].fence.claim));
         ck_assert(uuid_eq(&l.incarnation, &me));
         ck_assert(str_eqc(l.node, "node-1"));
+        ck_assert(str_eqc(l.address, "tcp://10.0.0.1:7700"));
+        ck_assert(l.has_session);
         ck_assert_int_eq(l.accept_from, window);
         ck_assert_int_eq(l.closed_to, window - 1);
         ck_assert_int_eq(l.open_to, window + SUITE_RING - 1);
@@ -425,6 +427,7 @@ END_TEST
 
 static void taken_from_me(bool takeover)
 {
+    ck_assert(str_eqc(lane_now(3).address, "tcp://10.0.0.1:7700"));
     ck_assert_int_eq(lease_of(&other, false, LEASE_US), ERR_OK);
     w->session(w, &other, true);
     struct store_claim q = claim_of(&other, all_lanes, 2, takeover);
@@ -453,7 +456,10 @@ END_TEST
 
 START_TEST(owner_without_session_is_taken)
 {
+    ck_assert(lane_now(1).has_session);
     w->session(w, &me, false);
+    ck_assert(!lane_now(1).has_session);
+    ck_assert_int_gt(lane_now(1).lease_left_us, 0);
     taken_from_me(false);
 }
 END_TEST
@@ -507,6 +513,10 @@ START_TEST(fences_are_compared)
         ck_assert_int_eq(CALL(&d, STORE_TIMERS_DROP), ERR_FENCED);
         struct store_lane_inbox n = {.lanes = bad[i], .lanes_len = 2, .limit = 1};
         ck_assert_int_eq(CALL(&n, STORE_LANE_INBOX), ERR_FENCED);
+        struct store_inbox m = {.lanes = bad[i], .lanes_len = 2, .limit = 1};
+        ck_assert_int_eq(CALL(&m, STORE_INBOX), ERR_FENCED);
+        struct store_inbox_drop r = {.lanes = bad[i], .lanes_len = 2};
+        ck_assert_int_eq(CALL(&r, STORE_INBOX_DROP), ERR_FENCED);
     }
     ck_assert_int_eq(lane_now(0).accept_from, window);
     ck_assert_int_eq(lane_now(1).accept_from, window);
@@ -845,6 +855,356 @@ START_TEST(tasks_are_paged)
 }
 END_TEST
 
+/* Which of the execution's open tasks are submitted, as a number of bits in the order of the table. */
+static unsigned submitted_bits(uint32_t open)
+{
+    struct task_row *rows;
+    unsigned bits = 0;
+    ck_assert_uint_eq(tasks_of(held, SUITE_LANES, &rows), open);
+    for (uint32_t i = 0; i < open; i++) {
+        ck_assert(str_eqc(rows[i].queue, "payments")); /* it says still whose it was */
+        bits |= (unsigned)rows[i].submitted << i;
+    }
+    return bits;
+}
+
+static struct turn_row submits(struct exec *e, const struct task_token *tasks, uint32_t len)
+{
+    struct turn_row t = turn_of(e);
+    t.tasks_submitted = tasks;
+    t.tasks_submitted_len = len;
+    return t;
+}
+
+/* Alone in the execution's row or among others: what is submitted stays open and says so. */
+START_TEST(tasks_are_submitted)
+{
+    struct exec e;
+    begin(&e, "calls", 1234);
+    struct task_row task[4];
+    struct turn_row t = turn_of(&e);
+    task[0] = task_in(&e.id, 2, 0);
+    t.tasks_new = task;
+    t.tasks_new_len = 1;
+    commit_as(&t, TURN_OK);
+    turn_done(&e, &t);
+    ck_assert_uint_eq(submitted_bits(1), 0);
+    t = submits(&e, &task[0].token, 1);
+    t.turn_prev ^= 2;
+    commit_as(&t, TURN_CONFLICT);
+    ck_assert_uint_eq(submitted_bits(1), 0);
+    t.turn_prev ^= 2;
+    commit_as(&t, TURN_OK);
+    turn_done(&e, &t);
+    ck_assert_uint_eq(submitted_bits(1), 1);
+    /* The next one takes its place, not its state. */
+    struct task_token first[] = {task[0].token};
+    t = turn_of(&e);
+    t.tasks_done = first;
+    t.tasks_done_len = 1;
+    for (uint32_t i = 0; i < 4; i++) {
+        task[i] = task_in(&e.id, 4, i);
+    }
+    t.tasks_new = task;
+    t.tasks_new_len = 4;
+    commit_as(&t, TURN_OK);
+    turn_done(&e, &t);
+    ck_assert_uint_eq(submitted_bits(4), 0);
+    struct task_token calls[] = {task[3].token, task[0].token};
+    t = submits(&e, calls, 2);
+    commit_as(&t, TURN_OK);
+    turn_done(&e, &t);
+    ck_assert_uint_eq(submitted_bits(4), 9);
+    /* Once more, and one that is not there. */
+    calls[1] = (struct task_token){.ref = {e.id, 2, 0, 1}};
+    t = submits(&e, calls, 2);
+    commit_as(&t, TURN_OK);
+    turn_done(&e, &t);
+    ck_assert_uint_eq(submitted_bits(4), 9);
+    struct task_token ended[] = {task[0].token, task[3].token};
+    t = turn_of(&e);
+    t.tasks_done = ended;
+    t.tasks_done_len = 2;
+    commit_as(&t, TURN_OK);
+    ck_assert_uint_eq(submitted_bits(2), 0);
+}
+END_TEST
+
+/* ---- what executions tell each other ---- */
+
+static struct inbox_row message(const struct exec *to, const char *source, const char *payload)
+{
+    return (struct inbox_row){.exec = to->id,
+                              .source = str_of(source),
+                              .kind = 40000,
+                              .payload = str_of(payload),
+                              .announced = true};
+}
+
+static struct turn_row sends(struct exec *e, struct inbox_row *rows, uint32_t len)
+{
+    struct turn_row t = turn_of(e);
+    t.inbox_new = rows;
+    t.inbox_new_len = len;
+    return t;
+}
+
+static const struct exec_row *load_with_inbox(const struct exec *e)
+{
+    struct store_load q = {.ids = &e->id, .ids_len = 1, .inbox = true};
+    MUST(&q, STORE_LOAD);
+    return &q.rows[0];
+}
+
+/* "a+b": the sources, in order. */
+static void inbox_holds(const struct exec *e, const char *want)
+{
+    const struct exec_row *r = load_with_inbox(e);
+    char got[200] = "";
+    for (uint32_t i = 0; i < r->inbox_len; i++) {
+        ck_assert(exec_id_eq(&r->inbox[i].exec, &e->id));
+        (void)snprintf(got + strlen(got), sizeof(got) - strlen(got), "%s%.*s", i > 0 ? "+" : "",
+                       STR_ARG(r->inbox[i].source));
+    }
+    ck_assert_str_eq(got, want);
+    ck_assert(!r->inbox_more);
+}
+
+static void turn_ok(struct exec *e, struct turn_row *t)
+{
+    commit_as(t, TURN_OK);
+    turn_done(e, t);
+}
+
+START_TEST(messages_are_sent_and_read_once)
+{
+    struct exec p, c;
+    begin(&p, "parent", 10);
+    begin(&c, "child", 3000);
+    struct inbox_row rows[] = {message(&p, "b", "pay\1load"), message(&p, "a", ""),
+                               message(&c, "self", "x")};
+    struct turn_row t = sends(&c, rows, 3);
+    t.turn_prev ^= 2;
+    commit_as(&t, TURN_CONFLICT); /* a loser tells nobody */
+    inbox_holds(&p, "");
+    t.turn_prev ^= 2;
+    turn_ok(&c, &t);
+    ck_assert(!rows[0].announced && !rows[1].announced &&
+              !rows[2].announced); /* all lanes are ours */
+    inbox_holds(&p, "a+b");
+    inbox_holds(&c, "self");
+    const struct exec_row *r = load_with_inbox(&p);
+    ck_assert_uint_eq(r->inbox[1].kind, 40000);
+    ck_assert(str_eqc(r->inbox[1].payload, "pay\1load"));
+    ck_assert(r->inbox[0].payload.p != NULL && r->inbox[0].payload.size == 0);
+    ck_assert_uint_eq(load(&p.id, 1)->inbox_len, 0); /* not asked for */
+    struct inbox_row again = message(&p, "b", "another");
+    t = sends(&c, &again, 1);
+    turn_ok(&c, &t); /* the first stays */
+    ck_assert(str_eqc(load_with_inbox(&p)->inbox[1].payload, "pay\1load"));
+    struct str read[] = {STR("b"), STR("never there")};
+    t = turn_of(&p);
+    t.inbox_done = read;
+    t.inbox_done_len = 2;
+    t.turn_prev ^= 2;
+    commit_as(&t, TURN_CONFLICT);
+    inbox_holds(&p, "a+b");
+    t.turn_prev ^= 2;
+    turn_ok(&p, &t);
+    inbox_holds(&p, "a");
+    /* What is read and what is told by one batch: read first. */
+    struct inbox_row last = message(&p, "z", "end");
+    struct str rest[] = {STR("a"), STR("z")};
+    struct turn_row tp = turn_of(&p), tc = sends(&c, &last, 1);
+    tp.inbox_done = rest;
+    tp.inbox_done_len = 2;
+    tc.status = 2;
+    struct turn_row *turns[] = {&tc, &tp};
+    struct store_commit q = commit_of(turns, 2);
+    MUST(&q, STORE_COMMIT);
+    ck_assert(tp.result == TURN_OK && tc.result == TURN_OK);
+    inbox_holds(&p, "z");
+    inbox_holds(&c, "self");
+}
+END_TEST
+
+/* Nobody hears what is told to an execution that is not open. */
+START_TEST(messages_for_the_closed_are_left_out)
+{
+    struct exec p, c, ghost;
+    begin(&p, "parent", 10);
+    begin(&c, "child", 3000);
+    exec_init(&ghost, "ghost", 20);
+    struct turn_row end = turn_of(&p);
+    struct inbox_row rows[] = {message(&p, "late", "x"), message(&ghost, "late", "x")};
+    end.status = 2;
+    turn_ok(&p, &end);
+    struct turn_row t = sends(&c, rows, 2);
+    struct turn_row *turns[] = {&t};
+    struct store_commit q = commit_of(turns, 1);
+    q.lanes_len = 0;
+    MUST(&q, STORE_COMMIT);
+    ck_assert(t.result == TURN_OK && !rows[0].announced && !rows[1].announced);
+    inbox_holds(&p, "");
+    inbox_holds(&ghost, "");
+    struct lane_inbox_row *told;
+    ck_assert_uint_eq(announced(held, SUITE_LANES, &told), 0);
+    /* Closed by the same batch: the same. */
+    struct exec p2;
+    begin(&p2, "parent2", 11);
+    turn_done(&c, &t);
+    rows[0] = message(&p2, "late", "x");
+    t = sends(&c, rows, 1);
+    end = turn_of(&p2);
+    end.status = 3;
+    struct turn_row *both[] = {&end, &t};
+    q = commit_of(both, 2);
+    MUST(&q, STORE_COMMIT);
+    ck_assert(t.result == TURN_OK && end.result == TURN_OK);
+    inbox_holds(&p2, "");
+}
+END_TEST
+
+START_TEST(messages_are_announced)
+{
+    struct exec a, b, c;
+    begin(&a, "a", 10);
+    begin(&b, "b", 1100);
+    begin(&c, "c", 2100);
+    struct lane_ref mine[] = {held[1], held[2]};
+    mine[1].fence.epoch++;
+    struct inbox_row rows[] = {message(&a, "1", "x"), message(&b, "1", "x"), message(&c, "1", "x")};
+    struct turn_row t = sends(&b, rows, 3);
+    struct turn_row *turns[] = {&t};
+    struct store_commit q = commit_of(turns, 1);
+    q.lanes = mine;
+    q.lanes_len = 2;
+    MUST(&q, STORE_COMMIT);
+    ck_assert(t.result == TURN_OK && !t.via_inbox);
+    ck_assert(rows[0].announced && !rows[1].announced && rows[2].announced);
+    struct lane_inbox_row *told;
+    ck_assert_uint_eq(announced(held, SUITE_LANES, &told), 2);
+    ck_assert(exec_id_eq(&told[0].exec, &a.id) || exec_id_eq(&told[1].exec, &a.id));
+    ck_assert(exec_id_eq(&told[0].exec, &c.id) || exec_id_eq(&told[1].exec, &c.id));
+    ck_assert(told[0].lane == lane_of(&told[0].exec)->lane);
+}
+END_TEST
+
+/* What a new owner looks through, and what it clears away. */
+START_TEST(inboxes_are_listed_and_cleared)
+{
+    struct exec e[5];
+    uint16_t slots[5] = {1, 900, 1500, 2500, 4095};
+    struct inbox_row rows[10];
+    for (int i = 0; i < 5; i++) {
+        char name[8];
+        (void)snprintf(name, sizeof(name), "m%d", i);
+        begin(&e[i], name, slots[i]);
+        rows[2 * i] = message(&e[i], "x", "1");
+        rows[2 * i + 1] = message(&e[i], "y", "2");
+    }
+    struct turn_row t = sends(&e[2], rows, 10);
+    turn_ok(&e[2], &t);
+    struct store_inbox q = {.lanes = held, .lanes_len = SUITE_LANES, .limit = 3};
+    MUST(&q, STORE_INBOX);
+    ck_assert_uint_eq(q.ids_len, 3);
+    for (int i = 0; i < 3; i++) {
+        ck_assert(exec_id_eq(&q.ids[i], &e[i].id));
+    }
+    q.after = &e[2].id;
+    MUST(&q, STORE_INBOX);
+    ck_assert_uint_eq(q.ids_len, 2);
+    ck_assert(exec_id_eq(&q.ids[1], &e[4].id));
+    struct store_inbox one = {.lanes = &held[0], .lanes_len = 1, .limit = 9};
+    MUST(&one, STORE_INBOX);
+    ck_assert_uint_eq(one.ids_len, 2);
+    struct store_inbox_drop d = {.lanes = held,
+                                 .lanes_len = SUITE_LANES,
+                                 .rows = rows,
+                                 .rows_len = 3};
+    MUST(&d, STORE_INBOX_DROP);
+    MUST(&d, STORE_INBOX_DROP);
+    inbox_holds(&e[0], "");
+    inbox_holds(&e[1], "y");
+    MUST(&one, STORE_INBOX);
+    ck_assert_uint_eq(one.ids_len, 1);
+    ck_assert(exec_id_eq(&one.ids[0], &e[1].id));
+}
+END_TEST
+
+/* An inbox of any size: a load takes a part. */
+START_TEST(full_inboxes_come_in_parts)
+{
+    enum { ROWS = INBOX_LOAD_MAX + 40, BIG = INBOX_LOAD_BYTES_MAX / 3 };
+    struct exec p, c;
+    begin(&p, "parent", 10);
+    begin(&c, "child", 3000);
+    struct inbox_row *rows = MEM_ARRAY(struct inbox_row, ROWS);
+    for (uint32_t i = 0; i < ROWS; i++) {
+        rows[i] = message(&p, arena_printf(&arena, "%05u", i), "x");
+    }
+    struct turn_row t = sends(&c, rows, ROWS);
+    turn_ok(&c, &t);
+    const struct exec_row *r = load_with_inbox(&p);
+    ck_assert_uint_eq(r->inbox_len, INBOX_LOAD_MAX);
+    ck_assert(r->inbox_more && str_eqc(r->inbox[INBOX_LOAD_MAX - 1].source, "00255"));
+    struct store_inbox_drop d = {.lanes = held, .lanes_len = SUITE_LANES, .rows = rows};
+    d.rows_len = 40;
+    MUST(&d, STORE_INBOX_DROP);
+    r = load_with_inbox(&p);
+    ck_assert(r->inbox_len == INBOX_LOAD_MAX && !r->inbox_more);
+    d.rows_len = ROWS;
+    MUST(&d, STORE_INBOX_DROP);
+    char *big = mem_alloc(2 * INBOX_LOAD_BYTES_MAX);
+    memset(big, 'x', 2 * INBOX_LOAD_BYTES_MAX);
+    for (uint32_t i = 0; i < 4; i++) {
+        rows[i].payload = (struct str){big, BIG};
+    }
+    t = sends(&c, rows, 4);
+    turn_ok(&c, &t);
+    r = load_with_inbox(&p);
+    ck_assert(r->inbox_len == 3 && r->inbox_more && r->inbox[2].payload.size == BIG);
+    d.rows_len = 4;
+    MUST(&d, STORE_INBOX_DROP);
+    rows[0].payload.size = 2 * INBOX_LOAD_BYTES_MAX; /* the first comes whatever its size */
+    t = sends(&c, rows, 2);
+    turn_ok(&c, &t);
+    r = load_with_inbox(&p);
+    ck_assert(r->inbox_len == 1 && r->inbox_more);
+    mem_free(big);
+    mem_free(rows);
+}
+END_TEST
+
+START_TEST(impossible_turns_are_refused)
+{
+    struct exec e;
+    begin(&e, "e", 10);
+    struct inbox_row row = message(&e, "x", "1");
+    struct turn_row t = sends(&e, &row, 1);
+    struct turn_row *turns[] = {&t};
+    struct store_commit q = commit_of(turns, 1);
+    row.exec = exec_id_make(SUITE_SHARD + 1, 10, TENANT, e.start.started_at, &rng);
+    ck_assert_int_eq(CALL(&q, STORE_COMMIT), ERR_INVALID);
+    row = message(&e, NULL, "1");
+    ck_assert_int_eq(CALL(&q, STORE_COMMIT), ERR_INVALID);
+    struct exec fresh;
+    struct str source = STR("x");
+    exec_init(&fresh, "fresh", 10);
+    t = turn_of(&fresh);
+    t.inbox_done = &source;
+    t.inbox_done_len = 1;
+    ck_assert_int_eq(CALL(&q, STORE_COMMIT), ERR_INVALID);
+    struct task_row task = task_in(&e.id, 2, 0);
+    task.queue = STR("!payments");
+    t = turn_of(&e);
+    t.tasks_new = &task;
+    t.tasks_new_len = 1;
+    ck_assert_int_eq(CALL(&q, STORE_COMMIT), ERR_INVALID);
+    ck_assert_uint_eq(load(&e.id, 1)->seq, 1);
+}
+END_TEST
+
 START_TEST(snapshots_cut_the_history)
 {
     struct exec e;
@@ -1149,15 +1509,22 @@ START_TEST(early_turn_is_refused)
 }
 END_TEST
 
+/* Until nothing is left to move. */
 static void close_to(const struct lane_ref *lanes, uint32_t len, int64_t from, bool finish,
                      uint64_t moved)
 {
-    struct store_window_close q = {.lanes = lanes,
-                                   .lanes_len = len,
-                                   .accept_from = from,
-                                   .finish = finish};
-    MUST(&q, STORE_WINDOW_CLOSE);
-    ck_assert_uint_eq(q.moved, moved);
+    uint64_t all = 0;
+    struct store_window_close q;
+    do {
+        q = (struct store_window_close){.lanes = lanes,
+                                        .lanes_len = len,
+                                        .accept_from = from,
+                                        .finish = finish};
+        MUST(&q, STORE_WINDOW_CLOSE);
+        ck_assert(q.more == (finish && q.moved > 0));
+        all += q.moved;
+    } while (q.more);
+    ck_assert_uint_eq(all, moved);
 }
 
 static bool empty(int64_t of)
@@ -1269,6 +1636,133 @@ START_TEST(windows_turn)
 }
 END_TEST
 
+enum { FAR_LEN = 7 };
+
+/* Long-term rows due in the window after the ring, one each in seven slots of all lanes, and one a
+ * window later. */
+static void arm_far(struct exec *e, struct timer_row *far)
+{
+    int64_t end = (window + SUITE_RING) * WINDOW_US;
+    for (int i = 0; i < FAR_LEN; i++) {
+        char name[8];
+        (void)snprintf(name, sizeof(name), "f%d", i);
+        begin(&e[i], name, (uint16_t)(i * 650));
+        far[i] = (struct timer_row){.due = {end + 10 - i}, .window = TIMER_LONG_TERM};
+        arm(&e[i], &far[i], 1);
+    }
+    struct timer_row later = {.due = {end + WINDOW_US}, .window = TIMER_LONG_TERM};
+    arm(&e[0], &later, 1);
+}
+
+/* Promotes ahead of the window that is not open yet, a few rows a call. */
+START_TEST(promotion_in_chunks)
+{
+    struct exec e[FAR_LEN];
+    struct timer_row far[FAR_LEN], *rows;
+    int64_t next = window + SUITE_RING;
+    arm_far(e, far);
+    struct store_promote p = {.lanes = held, .lanes_len = SUITE_LANES, .to = next, .limit = 3};
+    MUST(&p, STORE_PROMOTE);
+    ck_assert_uint_eq(p.promoted, 0); /* the table serves the oldest window still */
+    ck_assert(!p.more && p.reached.us == 0);
+    close_to(held, SUITE_LANES, window + 1, true, 0);
+    ck_assert(empty(window));
+    MUST(&p, STORE_PROMOTE);
+    ck_assert_uint_eq(p.promoted, 3); /* the earliest */
+    ck_assert(p.more);
+    ck_assert_int_eq(p.reached.us, far[4].due.us);
+    /* Nobody sees them before the window is open, which it is not while more is to come. */
+    ck_assert_uint_eq(timers_of(held, SUITE_LANES, &rows), 0);
+    struct store_window_open o = {.lanes = held,
+                                  .lanes_len = SUITE_LANES,
+                                  .open_to = next,
+                                  .limit = 2};
+    MUST(&o, STORE_WINDOW_OPEN);
+    ck_assert(o.more);
+    ck_assert_uint_eq(o.promoted, 2);
+    ck_assert_int_eq(o.opened_to, next - 1);
+    ck_assert_uint_eq(timers_of(held, SUITE_LANES, &rows), 0);
+    /* From where the sweep got to: what is due before is passed over. */
+    p.from.us = far[1].due.us;
+    p.limit = 9;
+    MUST(&p, STORE_PROMOTE);
+    ck_assert_uint_eq(p.promoted, 2);
+    ck_assert_int_eq(p.reached.us, far[0].due.us);
+    ck_assert(!p.more);
+    MUST(&o, STORE_WINDOW_OPEN);
+    ck_assert(!o.more);
+    ck_assert_uint_eq(o.promoted, 0);
+    ck_assert_int_eq(o.opened_to, next);
+    ck_assert_uint_eq(timers_of(held, SUITE_LANES, &rows), FAR_LEN);
+    for (int i = 0; i < FAR_LEN; i++) {
+        ck_assert_int_eq(rows[i].due.us, far[FAR_LEN - 1 - i].due.us);
+        ck_assert_int_eq(rows[i].window, next);
+    }
+}
+END_TEST
+
+/* One lane opens its window before the others: their rows there stay unseen. */
+START_TEST(promoted_ahead_is_unseen)
+{
+    struct exec e[FAR_LEN];
+    struct timer_row far[FAR_LEN], *rows;
+    int64_t next = window + SUITE_RING;
+    arm_far(e, far);
+    close_to(held, SUITE_LANES, window + 1, true, 0);
+    ck_assert(empty(window));
+    struct store_promote p = {.lanes = held, .lanes_len = SUITE_LANES, .to = next};
+    MUST(&p, STORE_PROMOTE);
+    ck_assert_uint_eq(p.promoted, FAR_LEN);
+    struct store_window_open o = {.lanes = &held[2], .lanes_len = 1, .open_to = next};
+    MUST(&o, STORE_WINDOW_OPEN);
+    ck_assert_uint_eq(timers_of(held, SUITE_LANES, &rows), 1);
+    ck_assert(exec_id_eq(&rows[0].exec, &e[4].id));
+    o.lanes = held;
+    o.lanes_len = SUITE_LANES;
+    MUST(&o, STORE_WINDOW_OPEN);
+    ck_assert_uint_eq(timers_of(held, SUITE_LANES, &rows), FAR_LEN);
+}
+END_TEST
+
+START_TEST(leftovers_in_chunks)
+{
+    enum { N = 5 };
+    struct exec e[N];
+    struct timer_row *rows;
+    for (int i = 0; i < N; i++) {
+        char name[8];
+        (void)snprintf(name, sizeof(name), "l%d", i);
+        begin(&e[i], name, (uint16_t)(i * 900));
+        struct timer_row left = {.due = {window * WINDOW_US + i}, .window = window + i % 2};
+        arm(&e[i], &left, 1);
+    }
+    close_to(held, SUITE_LANES, window + 2, false, 0);
+    struct store_window_close q = {.lanes = held,
+                                   .lanes_len = SUITE_LANES,
+                                   .accept_from = window + 2,
+                                   .finish = true,
+                                   .limit = 2};
+    static const uint64_t moved[] = {2, 2, 1, 0};
+    static const int in_place[] = {2, 4, 5, 5}; /* the older window comes first */
+    for (size_t i = 0; i < ARRAY_LEN(moved); i++) {
+        MUST(&q, STORE_WINDOW_CLOSE);
+        ck_assert_uint_eq(q.moved, moved[i]);
+        ck_assert(q.more == (moved[i] > 0));
+        ck_assert_int_eq(lane_now(1).closed_to, q.more ? window - 1 : window + 1);
+        ck_assert_uint_eq(timers_of(held, SUITE_LANES, &rows), N);
+        int n = 0;
+        for (int k = 0; k < N; k++) {
+            ck_assert_int_eq(rows[k].due.us, window * WINDOW_US + k);
+            n += rows[k].window == window + 2;
+        }
+        ck_assert_int_eq(n, in_place[i]);
+        ck_assert(i > 0 || (rows[0].window == window + 2 && rows[2].window == window + 2));
+    }
+    ck_assert(empty(window));
+    ck_assert(empty(window + 1));
+}
+END_TEST
+
 /* ---- reads, definitions, tenants ---- */
 
 START_TEST(list_newest_first)
@@ -1304,6 +1798,9 @@ START_TEST(list_newest_first)
     struct store_list third = {.tenant = TENANT, .workflow = STR("third"), .limit = 9};
     MUST(&third, STORE_LIST);
     ck_assert_uint_eq(third.rows_len, 3);
+    struct store_list any = {.tenant = TENANT, .workflow = STR(""), .limit = 9};
+    MUST(&any, STORE_LIST);
+    ck_assert_uint_eq(any.rows_len, 7); /* an empty name is none */
     struct store_list closed = {.tenant = TENANT, .status = 2, .limit = 9};
     MUST(&closed, STORE_LIST);
     ck_assert_uint_eq(closed.rows_len, 1);
@@ -1480,6 +1977,13 @@ Suite *store_suite(const char *name, struct store_world *(*make)(void))
     tcase_add_test(c, tasks_come_and_go);
     tcase_add_test(c, task_sets_survive_any_order);
     tcase_add_test(c, tasks_are_paged);
+    tcase_add_test(c, tasks_are_submitted);
+    tcase_add_test(c, messages_are_sent_and_read_once);
+    tcase_add_test(c, messages_for_the_closed_are_left_out);
+    tcase_add_test(c, messages_are_announced);
+    tcase_add_test(c, inboxes_are_listed_and_cleared);
+    tcase_add_test(c, full_inboxes_come_in_parts);
+    tcase_add_test(c, impossible_turns_are_refused);
     tcase_add_test(c, snapshots_cut_the_history);
     tcase_add_test(c, large_bodies);
     tcase_add_test(c, full_batches);
@@ -1489,6 +1993,9 @@ Suite *store_suite(const char *name, struct store_world *(*make)(void))
     tcase_add_test(c, early_turn_is_refused);
     tcase_add_test(c, closing_moves_what_is_left);
     tcase_add_test(c, windows_turn);
+    tcase_add_test(c, promotion_in_chunks);
+    tcase_add_test(c, promoted_ahead_is_unseen);
+    tcase_add_test(c, leftovers_in_chunks);
     tcase_add_test(c, list_newest_first);
     suite_add_tcase(s, c);
     return s;

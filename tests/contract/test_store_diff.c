@@ -11,6 +11,7 @@
 #include "cmd/private_pg.h"
 #include "storage/migrate.h"
 #include "storage/store_pg.h"
+#include "tests/contract/store_text.h"
 #include "tests/sim/sim_store.h"
 
 enum {
@@ -37,6 +38,7 @@ struct known_exec {
     struct task_token tasks[OPEN_MAX]; /* open */
     struct timer_row timers[OPEN_MAX];
     uint32_t tasks_len, timers_len;
+    uint64_t messages; /* sent to it; the numbers are the sources */
 };
 
 struct model {
@@ -64,6 +66,8 @@ struct call {
         struct store_timers_drop timers_drop;
         struct store_tasks tasks;
         struct store_lane_inbox lane_inbox;
+        struct store_inbox inbox;
+        struct store_inbox_drop inbox_drop;
         struct store_commit commit;
         struct store_load load;
         struct store_start_lookup start_lookup;
@@ -160,6 +164,43 @@ static int64_t window_of(struct model *m, struct wall due)
     return w > m->window + RING - 1 ? TIMER_LONG_TERM : MAX(w, m->window);
 }
 
+/* One of the last messages sent to it, or one that was not: which of two turns of a batch sends it first is
+ * nobody's business, so its number says what is in it. */
+static struct inbox_row some_message(struct model *m, struct call *c, const struct known_exec *e)
+{
+    uint64_t back = rng_below(&m->rng, 4);
+    uint64_t n = e->messages > back ? e->messages - back : 0;
+    return (struct inbox_row){.exec = e->id,
+                              .source = text(&c->in, "message", n),
+                              .kind = (uint16_t)(n % 9),
+                              .payload = text(&c->in, "payload", n * 7)};
+}
+
+/* What the turn submits, tells others, and has read. */
+static void build_messages(struct model *m, struct call *c, struct known_exec *e,
+                           struct turn_row *t)
+{
+    struct task_token *submitted = ARENA_ARRAY(&c->in, struct task_token, OPEN_MAX);
+    for (uint32_t i = 0; t->start == NULL && i < e->tasks_len; i++) {
+        if (rng_chance(&m->rng, 0.2)) {
+            submitted[t->tasks_submitted_len++] = e->tasks[i];
+        }
+    }
+    t->tasks_submitted = submitted;
+    struct inbox_row *rows = ARENA_ARRAY(&c->in, struct inbox_row, 3);
+    while (t->inbox_new_len < 3 && rng_chance(&m->rng, 0.3)) {
+        struct known_exec *to = &m->exec[rng_below(&m->rng, EXECS)];
+        to->messages++;
+        rows[t->inbox_new_len++] = some_message(m, c, to);
+    }
+    t->inbox_new = rows;
+    struct str *read = ARENA_ARRAY(&c->in, struct str, 3);
+    while (t->start == NULL && t->inbox_done_len < 3 && rng_chance(&m->rng, 0.4)) {
+        read[t->inbox_done_len++] = some_message(m, c, e).source;
+    }
+    t->inbox_done = read;
+}
+
 static void build_turn(struct model *m, struct call *c, struct known_exec *e, struct turn_row *t)
 {
     bool start = !e->started;
@@ -238,6 +279,7 @@ static void build_turn(struct model *m, struct call *c, struct known_exec *e, st
             t->timers_new_len = 1;
         }
     }
+    build_messages(m, c, e, t);
 }
 
 static void build_commit(struct model *m, struct call *c)
@@ -281,13 +323,16 @@ static void build_owner(struct model *m, struct call *c, uint64_t kind)
     if (e->timers_len > 0) {
         *row = e->timers[0];
     }
+    /* Chunks, mostly; sometimes all at once. */
+    uint32_t limit = (uint32_t)rng_below(&m->rng, 4);
     switch (kind) {
     case 0:
         c->u.window_open =
             (struct store_window_open){.req.op = STORE_WINDOW_OPEN,
                                        .lanes = lanes,
                                        .lanes_len = len,
-                                       .open_to = m->window + rng_between(&m->rng, 0, 7)};
+                                       .open_to = m->window + rng_between(&m->rng, 0, 7),
+                                       .limit = limit};
         break;
     case 1:
         c->u.window_close = (struct store_window_close){
@@ -295,6 +340,7 @@ static void build_owner(struct model *m, struct call *c, uint64_t kind)
             .lanes = lanes,
             .lanes_len = len,
             .finish = rng_chance(&m->rng, 0.5),
+            .limit = limit,
             .accept_from = m->window + rng_between(&m->rng, -1, rng_chance(&m->rng, 0.1) ? 6 : 2)};
         break;
     case 2:
@@ -304,8 +350,13 @@ static void build_owner(struct model *m, struct call *c, uint64_t kind)
                                         .window = m->window + rng_between(&m->rng, -4, 3)};
         break;
     case 3:
-        c->u.promote =
-            (struct store_promote){.req.op = STORE_PROMOTE, .lanes = lanes, .lanes_len = len};
+        c->u.promote = (struct store_promote){
+            .req.op = STORE_PROMOTE,
+            .lanes = lanes,
+            .lanes_len = len,
+            .to = rng_chance(&m->rng, 0.5) ? 0 : m->window + rng_between(&m->rng, 0, 7),
+            .from = {rng_chance(&m->rng, 0.7) ? 0 : hours(m, (double)rng_below(&m->rng, 9)).us},
+            .limit = limit};
         break;
     case 4:
         c->u.timers =
@@ -337,6 +388,28 @@ static void build_owner(struct model *m, struct call *c, uint64_t kind)
                                                                                           : NULL};
         break;
     }
+    case 7: {
+        struct exec_id *after = ARENA_NEW(&c->in, struct exec_id);
+        *after = e->id;
+        c->u.inbox = (struct store_inbox){.req.op = STORE_INBOX,
+                                          .lanes = lanes,
+                                          .lanes_len = len,
+                                          .limit = 1 + (uint32_t)rng_below(&m->rng, 20),
+                                          .after = rng_chance(&m->rng, 0.3) ? after : NULL};
+        break;
+    }
+    case 8: {
+        struct inbox_row *drop = ARENA_ARRAY(&c->in, struct inbox_row, 2);
+        for (uint32_t i = 0; i < 2; i++) {
+            drop[i] = some_message(m, c, e);
+        }
+        c->u.inbox_drop = (struct store_inbox_drop){.req.op = STORE_INBOX_DROP,
+                                                    .lanes = lanes,
+                                                    .lanes_len = len,
+                                                    .rows = drop,
+                                                    .rows_len = 2};
+        break;
+    }
     default:
         c->u.lane_inbox = (struct store_lane_inbox){.req.op = STORE_LANE_INBOX,
                                                     .lanes = lanes,
@@ -359,7 +432,10 @@ static void build_read(struct model *m, struct call *c, uint64_t kind)
     }
     switch (kind) {
     case 0:
-        c->u.load = (struct store_load){.req.op = STORE_LOAD, .ids = ids, .ids_len = 3};
+        c->u.load = (struct store_load){.req.op = STORE_LOAD,
+                                        .ids = ids,
+                                        .ids_len = 3,
+                                        .inbox = rng_chance(&m->rng, 0.6)};
         break;
     case 1:
         c->u.start_lookup =
@@ -458,230 +534,13 @@ static void build(struct model *m, struct call *c)
     } else if (dice < 50) {
         build_commit(m, c);
     } else if (dice < 72) {
-        build_owner(m, c, rng_below(&m->rng, 8));
+        build_owner(m, c, rng_below(&m->rng, 10));
     } else if (dice < 90) {
         build_read(m, c, rng_below(&m->rng, 5));
     } else {
         build_def(m, c, rng_below(&m->rng, 4));
     }
     c->u.req.arena = &c->out;
-}
-
-/* ---- answers as text; times only where they were given ---- */
-
-static void put_id(struct buf *b, const struct exec_id *id)
-{
-    char t[EXEC_ID_TEXT + 1];
-    exec_id_format(id, t);
-    buf_printf(b, " %s", t);
-}
-
-static void put_uuid(struct buf *b, const struct uuid *u)
-{
-    char t[EXEC_ID_TEXT + 1];
-    uuid_format(u, t);
-    buf_printf(b, " %s", t);
-}
-
-static void put_str(struct buf *b, struct str s)
-{
-    buf_printf(b, s.size == 0 ? " -" : " '%.*s'", STR_ARG(s));
-}
-
-static void put_lanes(struct buf *b, const struct lane_row *v, uint32_t len)
-{
-    for (uint32_t i = 0; i < len; i++) {
-        const struct lane_row *l = &v[i];
-        buf_printf(b,
-                   "\n  lane %u/%u %u-%u epoch %" PRIu64 " windows %" PRId64 " %" PRId64 " %" PRId64
-                   " lease %d",
-                   l->shard, l->lane, l->slot_lo, l->slot_hi, l->fence.epoch, l->closed_to,
-                   l->accept_from, l->open_to, l->lease_left_us > 0);
-        put_uuid(b, &l->fence.claim);
-        put_uuid(b, &l->incarnation);
-        put_str(b, l->node);
-    }
-}
-
-static void put_history(struct buf *b, const struct history_row *v, uint32_t len)
-{
-    for (uint32_t i = 0; i < len; i++) {
-        buf_printf(b, "\n  row %" PRIu64 " at %d events %" PRIu32 "+%" PRIu32, v[i].seq,
-                   v[i].at.us > 0, v[i].first_event, v[i].event_count);
-        put_str(b, v[i].body);
-    }
-}
-
-static void put_exec(struct buf *b, const struct exec_row *x)
-{
-    buf_printf(b, "\n  exec");
-    put_id(b, &x->exec);
-    buf_printf(b, " found %d", x->found);
-    if (!x->found) {
-        return;
-    }
-    buf_printf(b,
-               " tenant %" PRIu32 " revision %" PRIu64 " status %u seq %" PRIu64 " turn %" PRIu64
-               " started %" PRId64 " closed %d snapshot %" PRIu64,
-               x->tenant, x->revision, x->status, x->seq, x->turn, x->started_at.us,
-               x->closed_at.us > 0, x->snapshot_seq);
-    put_str(b, x->workflow);
-    put_str(b, x->name);
-    put_str(b, x->snapshot);
-    put_history(b, x->rows, x->rows_len);
-}
-
-static void put_def(struct buf *b, const struct definition_row *d)
-{
-    buf_printf(b, "\n  def %" PRIu64 " tenant %" PRIu32 " version %" PRIu32 " deleted %d",
-               d->revision, d->tenant, d->version, d->deleted);
-    put_str(b, d->workflow);
-    put_str(b, d->text);
-    put_str(b, d->digest);
-}
-
-static void put_timers(struct buf *b, const struct timer_row *v, uint32_t len)
-{
-    for (uint32_t i = 0; i < len; i++) {
-        buf_printf(b, "\n  timer %" PRId64, v[i].due.us);
-        put_id(b, &v[i].exec);
-        buf_printf(b, " %" PRIu64 "/%" PRIu32 " window %" PRId64, v[i].seq, v[i].idx, v[i].window);
-    }
-}
-
-static void put_tasks(struct buf *b, const struct task_row *v, uint32_t len)
-{
-    for (uint32_t i = 0; i < len; i++) {
-        const struct task_token *t = &v[i].token;
-        buf_printf(b, "\n  task");
-        put_id(b, &t->ref.exec);
-        buf_printf(b,
-                   " %" PRIu64 "/%" PRIu32 "/%" PRIu32 " nonce %" PRIu64 " timeout %" PRId64
-                   " heartbeat %" PRId64,
-                   t->ref.seq, t->ref.idx, t->ref.attempt, t->nonce, v[i].timeout_at.us,
-                   v[i].heartbeat_us);
-        put_str(b, v[i].queue);
-    }
-}
-
-static void put_turns(struct buf *b, const struct call *c)
-{
-    for (uint32_t i = 0; i < c->u.commit.turns_len; i++) {
-        const struct turn_row *t = c->turns[i];
-        buf_printf(b, "\n  turn");
-        put_id(b, &t->exec);
-        buf_printf(b, " %" PRIu64 " result %d via inbox %d", t->seq, (int)t->result, t->via_inbox);
-    }
-}
-
-static void put_found(struct buf *b, const struct store_start_lookup *q)
-{
-    for (uint32_t i = 0; i < q->keys_len; i++) {
-        buf_printf(b, "\n  found %d", q->found[i].found);
-        if (q->found[i].found) {
-            put_id(b, &q->found[i].exec);
-            buf_printf(b, " digest %" PRIu64, q->found[i].digest);
-        }
-    }
-}
-
-static int inbox_cmp(const void *x, const void *y)
-{
-    const struct lane_inbox_row *a = x, *b = y;
-    return a->lane != b->lane ? (a->lane < b->lane ? -1 : 1) : exec_id_cmp(&a->exec, &b->exec);
-}
-
-/* Which of two turns of one batch is announced first is nobody's business. */
-static void put_inbox(struct buf *b, struct lane_inbox_row *v, uint32_t len)
-{
-    if (len > 0) {
-        qsort(v, len, sizeof(*v), inbox_cmp);
-    }
-    for (uint32_t i = 0; i < len; i++) {
-        buf_printf(b, "\n  inbox %u", v[i].lane);
-        put_id(b, &v[i].exec);
-    }
-}
-
-static void put_answer(struct buf *b, const struct call *c)
-{
-    buf_printf(b, "op %d node %" PRIu32 ": %s", (int)c->u.req.op, c->node, err_name(c->u.req.err));
-    if (c->u.req.err != ERR_OK) {
-        if (c->u.req.op == STORE_COMMIT) {
-            put_turns(b, c);
-        }
-        return;
-    }
-    switch (c->u.req.op) {
-    case STORE_LANES:
-        put_lanes(b, c->u.lanes.lanes, c->u.lanes.lanes_len);
-        break;
-    case STORE_CLAIM:
-        put_lanes(b, c->u.claim.got, c->u.claim.got_len);
-        break;
-    case STORE_WINDOW_OPEN:
-        buf_printf(b, " opened to %" PRId64 " promoted %" PRIu64, c->u.window_open.opened_to,
-                   c->u.window_open.promoted);
-        break;
-    case STORE_WINDOW_CLOSE:
-        buf_printf(b, " moved %" PRIu64, c->u.window_close.moved);
-        break;
-    case STORE_WINDOW_EMPTY:
-        buf_printf(b, " emptied %d", c->u.window_empty.emptied);
-        break;
-    case STORE_PROMOTE:
-        buf_printf(b, " promoted %" PRIu64, c->u.promote.promoted);
-        break;
-    case STORE_TIMERS:
-        put_timers(b, c->u.timers.rows, c->u.timers.rows_len);
-        break;
-    case STORE_TASKS:
-        put_tasks(b, c->u.tasks.rows, c->u.tasks.rows_len);
-        break;
-    case STORE_LANE_INBOX:
-        put_inbox(b, c->u.lane_inbox.rows, c->u.lane_inbox.rows_len);
-        break;
-    case STORE_COMMIT:
-        put_turns(b, c);
-        break;
-    case STORE_LOAD:
-        for (uint32_t i = 0; i < c->u.load.ids_len; i++) {
-            put_exec(b, &c->u.load.rows[i]);
-        }
-        break;
-    case STORE_START_LOOKUP:
-        put_found(b, &c->u.start_lookup);
-        break;
-    case STORE_LIST:
-        for (uint32_t i = 0; i < c->u.list.rows_len; i++) {
-            put_exec(b, &c->u.list.rows[i]);
-        }
-        break;
-    case STORE_HISTORY:
-        put_history(b, c->u.history.rows, c->u.history.rows_len);
-        break;
-    case STORE_DEF_PUT:
-        buf_printf(b, " revision %" PRIu64 " version %" PRIu32 " created %d", c->u.def_put.revision,
-                   c->u.def_put.version, c->u.def_put.created);
-        break;
-    case STORE_DEF_GET:
-        put_def(b, &c->u.def_get.row);
-        break;
-    case STORE_DEF_LIST:
-        for (uint32_t i = 0; i < c->u.def_list.rows_len; i++) {
-            put_def(b, &c->u.def_list.rows[i]);
-        }
-        break;
-    case STORE_TENANT:
-        buf_printf(b, " number %" PRIu32, c->u.tenant.number);
-        break;
-    case STORE_LEASE:
-    case STORE_RELEASE:
-    case STORE_TIMERS_DROP:
-    case STORE_OP_COUNT:
-    default:
-        break;
-    }
 }
 
 /* ---- what the generator learns ---- */
@@ -828,15 +687,17 @@ static bool step(struct model *m, uint32_t sequence, uint32_t number, uint32_t *
     call_init(&pg);
     call_init(&sim);
     build(m, &pg);
-    m->rng = before.rng;
+    *m = before;
     build(m, &sim); /* the same draws: the same call */
     bool equal = ask_pg(&pg) && ask_sim(&sim);
-    put_answer(&a, &pg);
-    put_answer(&b, &sim);
+    store_answer_write(&a, &pg.u.req);
+    store_answer_write(&b, &sim.u.req);
     equal = equal && str_eq(buf_str(&a), buf_str(&b));
     if (!equal) {
-        printf("sequence %" PRIu32 " call %" PRIu32 "\nPostgreSQL: %.*s (%s)\nfake: %.*s\n",
-               sequence, number, STR_ARG(buf_str(&a)), pg.u.req.detail.text, STR_ARG(buf_str(&b)));
+        printf("sequence %" PRIu32 " call %" PRIu32 " node %" PRIu32
+               "\nPostgreSQL: %.*s (%s)\nfake: %.*s\n",
+               sequence, number, pg.node, STR_ARG(buf_str(&a)), pg.u.req.detail.text,
+               STR_ARG(buf_str(&b)));
     }
     *good += pg.u.req.err == ERR_OK;
     learn(m, &pg);

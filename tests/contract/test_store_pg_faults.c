@@ -9,6 +9,9 @@
 #include "base/os.h"
 #include "storage/migrate.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+
 enum { TENANT = 1 };
 
 static struct pg_world *w;
@@ -301,7 +304,7 @@ START_TEST(blocked_commit)
     ck_assert(sql(c, "BEGIN") && sql(c, "LOCK TABLE carillon.execution IN EXCLUSIVE MODE"));
     /* lock_timeout: rolled back, so nothing happened */
     next_turn(&e, "", 0);
-    ck_assert_int_eq(call(&e.q.req, STORE_COMMIT), ERR_SERIALIZATION);
+    ck_assert_int_eq(call(&e.q.req, STORE_COMMIT), ERR_LOCKED);
     ck_assert_int_eq(e.t.result, TURN_DROPPED);
     /* Our own deadline comes first: then nobody knows. */
     e.q.req.deadline_us = 100 * US_PER_MS;
@@ -353,7 +356,7 @@ START_TEST(full_queue)
     PQfinish(c);
     for (int i = 0; i < 3; i++) {
         enum err err = await(i);
-        ck_assert_msg(err == ERR_OK || err == ERR_SERIALIZATION, "%s", err_name(err));
+        ck_assert_msg(err == ERR_OK || err == ERR_LOCKED, "%s", err_name(err));
     }
     close_own();
     ck_assert_uint_eq(seq_now(&e), 1);
@@ -376,8 +379,8 @@ START_TEST(closing_answers_everything)
     for (int i = 0; i < 20; i++) {
         ck_assert(pending[i].done);
         enum err err = e[i].q.req.err;
-        ck_assert_msg(err == ERR_UNAVAILABLE || err == ERR_SERIALIZATION || err == ERR_UNKNOWN,
-                      "%s", err_name(err));
+        ck_assert_msg(err == ERR_UNAVAILABLE || err == ERR_LOCKED || err == ERR_UNKNOWN, "%s",
+                      err_name(err));
     }
     ck_assert(sql(c, "COMMIT"));
     PQfinish(c);
@@ -538,7 +541,7 @@ START_TEST(other_schemas_are_refused)
     struct err_detail d = {0};
     ck_assert_int_eq(migrate_run(w->conninfo, SUITE_SHARD, SUITE_LANES, &m, &d), ERR_OK);
     ck_assert_uint_eq(m.from, MIGRATE_VERSION);
-    ck_assert_int_ge(m.server_version, 120000);
+    ck_assert_int_ge(m.server_version, 140000);
     run_sql("UPDATE carillon.meta SET value = '99' WHERE key = 'schema_version'");
     ck_assert_int_eq(migrate_run(w->conninfo, SUITE_SHARD, SUITE_LANES, &m, &d), ERR_SCHEMA);
     ck_assert_ptr_nonnull(strstr(d.text, "99"));
@@ -553,6 +556,61 @@ START_TEST(other_schemas_are_refused)
 }
 END_TEST
 
+/* Somebody else is migrating, or has died with the lock: one waits, but not for ever. */
+START_TEST(migration_waits_for_a_time)
+{
+    struct migrate_result m;
+    struct err_detail d = {0};
+    PGconn *c = dial("carillon/migrate");
+    ck_assert(sql(c, "BEGIN") && sql(c, "SELECT pg_advisory_xact_lock(1128354377, -4)"));
+    int64_t from = clock_mono(os_clock()).us;
+    ck_assert_int_eq(migrate_run_within(w->conninfo, SUITE_SHARD, SUITE_LANES, 300 * US_PER_MS, &m,
+                                        &d),
+                     ERR_LOCKED);
+    ck_assert_int_lt(clock_mono(os_clock()).us - from, 5 * (int64_t)US_PER_S);
+    ck_assert_msg(strstr(d.text, "another process has been migrating this database for longer than "
+                                 "0.3 s") != NULL,
+                  "%s", d.text);
+    ck_assert(sql(c, "COMMIT"));
+    PQfinish(c);
+    d = (struct err_detail){0};
+    ck_assert_int_eq(migrate_run_within(w->conninfo, SUITE_SHARD, SUITE_LANES, 300 * US_PER_MS, &m,
+                                        &d),
+                     ERR_OK);
+}
+END_TEST
+
+/* The server accepts the statement and says nothing more. */
+START_TEST(migration_of_a_frozen_server)
+{
+    PGconn *c = dial("test");
+    ck_assert(sql(c, "BEGIN") && sql(c, "SELECT pg_advisory_xact_lock(1128354377, -4)"));
+    pid_t child = fork();
+    if (child == 0) {
+        struct migrate_result m;
+        struct err_detail d = {0};
+        enum err e =
+            migrate_run_within(w->conninfo, SUITE_SHARD, SUITE_LANES, 2 * US_PER_S, &m, &d);
+        _exit(e == ERR_UNAVAILABLE && strstr(d.text, "has not answered for 4.0 s") != NULL ? 0 : 1);
+    }
+    const char *backend = "";
+    int64_t give_up = clock_mono(os_clock()).us + 10 * (int64_t)US_PER_S;
+    while (backend[0] == '\0') {
+        ck_assert_int_lt(clock_mono(os_clock()).us, give_up);
+        backend =
+            ask("SELECT coalesce(max(a.pid)::text, '') FROM pg_stat_activity a JOIN pg_locks l"
+                " USING (pid) WHERE a.application_name = 'carillon/migrate' AND NOT l.granted");
+    }
+    pid_t frozen = (pid_t)strtol(backend, NULL, 10);
+    ck_assert_int_eq(kill(frozen, SIGSTOP), 0);
+    int status = -1;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(kill(frozen, SIGCONT), 0);
+    PQfinish(c);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 START_TEST(unsafe_server_is_refused)
 {
     use_own(&(struct store_pg_config){
@@ -561,6 +619,70 @@ START_TEST(unsafe_server_is_refused)
     ck_assert_int_eq(call(&l.req, STORE_LANES), ERR_UNAVAILABLE);
     ck_assert_msg(strstr(l.req.detail.text, "fsync") != NULL, "%s", l.req.detail.text);
     close_own();
+}
+END_TEST
+
+/* A call that holds the only thread of a pool, as the look-up of a host's name may for a long time. */
+struct blocker {
+    struct pool_job job;
+    struct latch begun, may_end, over;
+};
+
+static void blocker_work(struct pool_job *j)
+{
+    struct blocker *b = CONTAINER_OF(j, struct blocker, job);
+    latch_set(&b->begun, 1);
+    (void)latch_wait(&b->may_end, 60 * (int64_t)US_PER_S);
+}
+
+static void blocker_done(struct pool_job *j)
+{
+    latch_set(&CONTAINER_OF(j, struct blocker, job)->over, 1);
+}
+
+static void blocker_begin(struct blocker *b, struct pool *pool)
+{
+    b->job = (struct pool_job){.work = blocker_work, .loop = w->base.loop, .done = blocker_done};
+    latch_init(&b->begun);
+    latch_init(&b->may_end);
+    latch_init(&b->over);
+    ck_assert_int_eq(pool_submit(pool, &b->job), ERR_OK);
+    ck_assert_int_eq(latch_wait(&b->begun, 20 * (int64_t)US_PER_S), 1);
+}
+
+static void blocker_end(struct blocker *b)
+{
+    latch_set(&b->may_end, 1);
+    ck_assert_int_eq(latch_wait(&b->over, 20 * (int64_t)US_PER_S), 1);
+    latch_fini(&b->begun);
+    latch_fini(&b->may_end);
+    latch_fini(&b->over);
+}
+
+/* While connections wait for their first step the loop turns: deadlines hold, the store closes. */
+START_TEST(connecting_blocks_no_loop)
+{
+    struct pool *pool = pool_new(1, 60 * (int64_t)US_PER_S);
+    struct blocker b;
+    struct store_pg_config config = {.conninfo = w->conninfo,
+                                     .incarnation = other,
+                                     .node = "x",
+                                     .shard = SUITE_SHARD,
+                                     .allow_unsafe = true,
+                                     .pool = pool};
+    struct store_lanes l = {.req = {.deadline_us = 100 * US_PER_MS}, .shard = SUITE_SHARD};
+    blocker_begin(&b, pool);
+    use_own(&config);
+    ck_assert_int_eq(call(&l.req, STORE_LANES), ERR_UNAVAILABLE);
+    blocker_end(&b);
+    l = (struct store_lanes){.shard = SUITE_SHARD};
+    MUST(&l, STORE_LANES);
+    close_own();
+    blocker_begin(&b, pool);
+    use_own(&config);
+    close_own(); /* with the first steps still waiting */
+    blocker_end(&b);
+    ck_assert(pool_free(pool, 20 * (int64_t)US_PER_S));
 }
 END_TEST
 
@@ -578,7 +700,7 @@ START_TEST(sessions_are_renamed)
     store_pg_rename(w->base.store, other);
     (void)seq_now(&e);
     int64_t give_up = clock_mono(os_clock()).us + 20 * (int64_t)US_PER_S;
-    while (strcmp(ask(q), "5") != 0) {
+    while (strcmp(ask(q), "6") != 0) {
         ck_assert_int_lt(clock_mono(os_clock()).us, give_up);
     }
 }
@@ -622,7 +744,10 @@ int main(void)
     tcase_add_test(c, lanes_that_changed_are_read_again);
     tcase_add_test(c, outcomes_have_their_states);
     tcase_add_test(c, other_schemas_are_refused);
+    tcase_add_test(c, migration_waits_for_a_time);
+    tcase_add_test(c, migration_of_a_frozen_server);
     tcase_add_test(c, unsafe_server_is_refused);
+    tcase_add_test(c, connecting_blocks_no_loop);
     tcase_add_test(c, sessions_are_renamed);
     int failed = run_case(c, "store_pg_faults", true);
     /* The server that this one starts again must be a child of this process. */

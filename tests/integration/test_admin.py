@@ -65,6 +65,8 @@ def problems(doc, schema, value, at="$"):
                 yield from problems(doc, known[name], member, f"{at}.{name}")
             elif schema.get("additionalProperties", True) is False:
                 yield f"{at}: {name} is not documented"
+            elif isinstance(schema.get("additionalProperties"), dict):
+                yield from problems(doc, schema["additionalProperties"], member, f"{at}.{name}")
     if isinstance(value, list) and "items" in schema:
         for i, item in enumerate(value):
             yield from problems(doc, schema["items"], item, f"{at}[{i}]")

@@ -109,7 +109,9 @@ static void actor_up(struct net_dial_handler *h)
 {
     struct mem_region *region = world_outside();
     of(h)->up = true;
-    hello_send(of(h));
+    if (!of(h)->hangs) {
+        hello_send(of(h));
+    }
     world_inside(region);
 }
 
@@ -123,6 +125,9 @@ static void actor_down(struct net_dial_handler *h)
 
 static void actor_got(struct actor *a, const struct msg *m)
 {
+    if (a->hangs) {
+        return;
+    }
     say(a, "told", m);
     LIST_FOREACH(it, &a->requests)
     {
@@ -170,7 +175,9 @@ static void actor_ticked(struct loop_timer *t)
             request_end(a, r, NULL);
         }
     }
-    if (a->greeted) {
+    if (a->hangs) {
+        /* until its host is started anew */
+    } else if (a->greeted) {
         a->ticked(a);
     } else if (a->up && a->hello_at_us <= a->run->world->now_us) {
         hello_send(a);
@@ -197,6 +204,7 @@ static void actor_boot(struct host *h)
     struct actor *a = h->user;
     struct err_detail d = {0};
     a->instance = rng_u64(&a->rng);
+    a->hangs = false;
     a->tick = (struct loop_timer){.fired = actor_ticked, .name = "tick"};
     a->loop = sim_loop_new(h, "main");
     enum err e = a->run->net->base.ops->dial(&a->run->net->base, a->loop, a->run->swarm.node.listen,

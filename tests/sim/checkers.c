@@ -16,6 +16,13 @@ struct model_open {
     int64_t due; /* timers; tasks: when they were made */
 };
 
+/* Something told to another execution, or read in one's own inbox. */
+struct model_letter {
+    struct exec_id to;
+    uint64_t source;
+    bool read;
+};
+
 /* One committed turn, kept whole. */
 struct model_turn {
     struct list link;
@@ -25,6 +32,8 @@ struct model_turn {
     uint8_t status;
     uint32_t outcomes;
     uint32_t tasks_new_len, tasks_done_len, timers_new_len, timers_done_len;
+    struct model_letter *letters;
+    uint32_t letters_len;
     struct model_open opens[]; /* in the order of the four counts */
 };
 
@@ -44,7 +53,9 @@ struct model {
     uint32_t tasks_len, timers_len, open_room;
     struct model_open last_done; /* the attempt closed last */
     /* Told outside. */
-    bool shown, stop_acked, end_told, lost_part;
+    bool shown, stop_acked, end_told, lost_part, has_parent;
+    struct task_token parent;
+    unsigned messages; /* in its inbox, at the end */
     int64_t stop_acked_at;
     unsigned end_status;
     uint64_t end_output;
@@ -166,6 +177,28 @@ static const struct check_rules *rules_of(const struct checkers *c, struct str w
 
 /* ---- commits ---- */
 
+static void letters_copy(struct model_turn *m, const struct turn_row *t)
+{
+    uint32_t n = t->inbox_new_len + t->inbox_done_len;
+    m->letters = MEM_ARRAY(struct model_letter, MAX(n, 1U));
+    for (uint32_t i = 0; i < t->inbox_new_len; i++) {
+        const struct inbox_row *r = &t->inbox_new[i];
+        m->letters[m->letters_len++] =
+            (struct model_letter){r->exec, hash_bytes(r->source.p, r->source.size), false};
+    }
+    for (uint32_t i = 0; i < t->inbox_done_len; i++) {
+        m->letters[m->letters_len++] =
+            (struct model_letter){t->exec, hash_bytes(t->inbox_done[i].p, t->inbox_done[i].size),
+                                  true};
+    }
+}
+
+static void turn_free(struct model_turn *t)
+{
+    mem_free(t->letters);
+    mem_free(t);
+}
+
 static struct model_turn *turn_copy(const struct turn_row *t, struct wall now)
 {
     uint32_t n = t->tasks_new_len + t->tasks_done_len + t->timers_new_len + t->timers_done_len;
@@ -181,6 +214,7 @@ static struct model_turn *turn_copy(const struct turn_row *t, struct wall now)
     m->tasks_done_len = t->tasks_done_len;
     m->timers_new_len = t->timers_new_len;
     m->timers_done_len = t->timers_done_len;
+    letters_copy(m, t);
     for (size_t i = 0; i < t->outcomes.size; i++) {
         m->outcomes += t->outcomes.p[i] == '\n';
     }
@@ -256,7 +290,7 @@ static void check_attempt(struct checkers *c, const struct model *m, const struc
         violation(c, 22, "%s: attempt %" PRIu32 " of at most %" PRIu32, id, task->attempt,
                   m->rules->attempts_max);
     }
-    if (task->attempt > 1 && m->last_done.attempt + 1 != task->attempt) {
+    if (task->attempt > 1 && m->last_done.attempt + 1 != task->attempt && !m->rules->parallel) {
         violation(c, 20, "%s: attempt %" PRIu32 " made, attempt %" PRIu32 " closed last", id,
                   task->attempt, m->last_done.attempt);
     }
@@ -267,7 +301,7 @@ static void check_attempt(struct checkers *c, const struct model *m, const struc
                       task->attempt, wait);
         }
     }
-    if (m->tasks_len > 0) {
+    if (m->tasks_len > 0 && !m->rules->parallel) {
         violation(c, 20, "%s: an attempt is made while another one is open", id);
     }
 }
@@ -409,7 +443,7 @@ void check_claim(struct checkers *c, const struct store_claim *q, struct wall no
 static void model_free(struct model *m)
 {
     while (!list_empty(&m->turns)) {
-        mem_free(LIST_ENTRY(list_pop_front(&m->turns), struct model_turn, link));
+        turn_free(LIST_ENTRY(list_pop_front(&m->turns), struct model_turn, link));
     }
     mem_free(m->tasks);
     mem_free(m->timers);
@@ -426,7 +460,7 @@ static void model_rewind(struct checkers *c, struct model *m, int64_t since)
         struct model_turn *t = LIST_ENTRY(it, struct model_turn, link);
         if (t->at > since) {
             list_remove(&t->link);
-            mem_free(t);
+            turn_free(t);
             cut = true;
         }
     }
@@ -523,13 +557,8 @@ void check_stop_acked(struct checkers *c, const struct exec_id *id, struct wall 
     m->stop_acked = true;
 }
 
-void check_dispatched(struct checkers *c, const struct task_token *t, struct wall now,
-                      int64_t in_flight_us)
+static bool attempt_made(const struct model *m, const struct task_token *t)
 {
-    struct model *m = model_find(c, &t->ref.exec);
-    if (m == NULL || m->lost_part) {
-        return; /* undone meanwhile */
-    }
     bool made = false;
     LIST_FOREACH(it, &m->turns)
     {
@@ -539,13 +568,32 @@ void check_dispatched(struct checkers *c, const struct task_token *t, struct wal
                    (turn->opens[i].idx == t->ref.idx && turn->opens[i].attempt == t->ref.attempt);
         }
     }
-    if (!made) {
+    return made;
+}
+
+void check_dispatched(struct checkers *c, const struct task_token *t, struct wall now,
+                      int64_t in_flight_us)
+{
+    struct model *m = model_find(c, &t->ref.exec);
+    if (m == NULL || m->lost_part) {
+        return; /* undone meanwhile */
+    }
+    if (!attempt_made(m, t)) {
         violation(c, 20, "%s: attempt %" PRIu64 "/%" PRIu32 " left before it was durable",
                   id_text(&t->ref.exec), t->ref.seq, t->ref.idx);
     }
     if (m->stop_acked && now.us > m->stop_acked_at + in_flight_us) {
         violation(c, 25, "%s: an attempt reached a worker %" PRId64 " ms after the stop",
                   id_text(&t->ref.exec), (now.us - m->stop_acked_at) / US_PER_MS);
+    }
+}
+
+void check_beat_ok(struct checkers *c, const struct task_token *t, struct wall sent)
+{
+    struct model *m = model_find(c, &t->ref.exec);
+    if (m != NULL && !m->lost_part && m->stop_acked && m->stop_acked_at < sent.us) {
+        violation(c, 25, "%s: a heartbeat was told to go on %" PRId64 " ms after the stop",
+                  id_text(&t->ref.exec), (sent.us - m->stop_acked_at) / US_PER_MS);
     }
 }
 
@@ -623,6 +671,7 @@ void check_row(struct checkers *c, const struct check_row *row)
         return;
     }
     m->shown = true;
+    m->messages = row->messages;
     if (row->seq != m->seq || row->turn != m->turn || row->status != m->status) {
         violation(c, 26,
                   "%s: the row has turn %" PRIu64 " status %u, committed were %" PRIu64 " and %u",
@@ -645,14 +694,93 @@ void check_row(struct checkers *c, const struct check_row *row)
     check_fold(c, row);
 }
 
+void check_child(struct checkers *c, const struct exec_id *child, const struct task_token *parent)
+{
+    struct model *m = model_find(c, child), *p = model_find(c, &parent->ref.exec);
+    if (m == NULL || p == NULL || !attempt_made(p, parent)) {
+        violation(c, 20, "%s: started by an attempt that was never made", id_text(child));
+        return;
+    }
+    LIST_FOREACH(it, &c->execs.order)
+    {
+        const struct model *other = MAP_ORDER_ENTRY(it, struct model, node);
+        if (other->has_parent && task_token_eq(&other->parent, parent)) {
+            violation(c, 15, "%s: a second child of one attempt", id_text(child));
+        }
+    }
+    m->has_parent = true;
+    m->parent = *parent;
+}
+
+/* ---- letters: each is read at most once, and only when it was sent ---- */
+
+struct letter_node {
+    struct map_node node;
+    struct model_letter letter;
+    uint32_t sent, read;
+};
+
+static bool letter_is(const struct map_node *n, const void *key)
+{
+    const struct model_letter *a = &MAP_ENTRY(n, const struct letter_node, node)->letter;
+    const struct model_letter *b = key;
+    return a->source == b->source && exec_id_eq(&a->to, &b->to);
+}
+
+static void letters_count(struct map *letters, const struct model *m)
+{
+    LIST_FOREACH(it, &m->turns)
+    {
+        const struct model_turn *t = LIST_ENTRY(it, struct model_turn, link);
+        for (uint32_t i = 0; i < t->letters_len; i++) {
+            const struct model_letter *l = &t->letters[i];
+            uint64_t hash = exec_id_hash(&l->to) ^ l->source;
+            struct map_node *n = map_find(letters, hash, l, letter_is);
+            struct letter_node *node =
+                n == NULL ? MEM_NEW(struct letter_node) : MAP_ENTRY(n, struct letter_node, node);
+            if (n == NULL) {
+                node->letter = *l;
+                map_insert(letters, &node->node, hash);
+            }
+            node->sent += !l->read;
+            node->read += l->read;
+        }
+    }
+}
+
+static void check_letters(struct checkers *c)
+{
+    struct map letters;
+    map_init(&letters);
+    LIST_FOREACH(it, &c->execs.order)
+    {
+        letters_count(&letters, MAP_ORDER_ENTRY(it, struct model, node));
+    }
+    LIST_FOREACH_SAFE(it, &letters.order)
+    {
+        struct letter_node *l = MAP_ORDER_ENTRY(it, struct letter_node, node);
+        if (l->sent > 1 || l->read > l->sent) {
+            violation(c, 19, "%s: a letter was sent %" PRIu32 " times and read %" PRIu32 " times",
+                      id_text(&l->letter.to), l->sent, l->read);
+        }
+        map_remove(&letters, &l->node);
+        mem_free(l);
+    }
+    map_fini(&letters);
+}
+
 static void check_start_end(struct checkers *c, const struct start_model *s)
 {
     bool in_doubt = s->doubtful || s->sent > s->answered;
+    const struct model *m = s->standing && s->sent == 0 ? model_find(c, &s->id) : NULL;
     if (s->lost) {
         return;
     }
     if (s->acked && !s->standing) {
         violation(c, 14, "%s: an acknowledged start is lost", s->name);
+    }
+    if (m != NULL && m->has_parent) {
+        return; /* a task has started it */
     }
     if (s->standing && !s->acked && !in_doubt) {
         violation(c, 16, "%s: every answer was a definite failure, and it runs", s->name);
@@ -673,7 +801,12 @@ void check_end(struct checkers *c, bool progress)
                       " timers",
                       id_text(&m->exec), m->workflow, m->name, m->seq, m->tasks_len, m->timers_len);
         }
+        if (progress && m->messages > 0) {
+            violation(c, 21, "%s (%s/%s): %u messages are never read", id_text(&m->exec),
+                      m->workflow, m->name, m->messages);
+        }
     }
+    check_letters(c);
     LIST_FOREACH(it, &c->starts.order)
     {
         check_start_end(c, MAP_ORDER_ENTRY(it, struct start_model, node));

@@ -13,6 +13,7 @@ struct checkers;
 struct check_rules {
     uint32_t attempts_max; /* of one entry into a state (I22) */
     int64_t backoff_us;    /* before attempt 2; doubled for each later one; 0 = none */
+    bool parallel;         /* more than one attempt may be open */
 };
 
 struct checkers *checkers_new(void (*violated)(void *arg, int invariant, const char *text),
@@ -50,6 +51,8 @@ void check_stop_acked(struct checkers *c, const struct exec_id *id, struct wall 
 /* A worker received an attempt; "in_flight_us" is how long it may have been under way. */
 void check_dispatched(struct checkers *c, const struct task_token *t, struct wall now,
                       int64_t in_flight_us);
+/* A worker was told, upon a heartbeat sent at "sent", to go on with the attempt. */
+void check_beat_ok(struct checkers *c, const struct task_token *t, struct wall sent);
 /* A worker was told that its outcome is accepted, durably. */
 void check_outcome_acked(struct checkers *c, const struct task_token *t);
 /* A client was told how the execution ended. */
@@ -75,8 +78,11 @@ struct check_row {
     uint32_t folded_events;
     uint64_t folded_seq, digest, digest_snapshot;
     unsigned open_tasks, open_timers; /* rows in the tables */
+    unsigned messages;                /* in its inbox */
 };
 void check_row(struct checkers *c, const struct check_row *row);
+/* Its history says that the task "parent" has started it. */
+void check_child(struct checkers *c, const struct exec_id *child, const struct task_token *parent);
 /* All rows were shown. "progress": everything must have ended. */
 void check_end(struct checkers *c, bool progress);
 /* Executions known to exist; of these, ended. */

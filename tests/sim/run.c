@@ -83,6 +83,7 @@ struct run *run_new(uint64_t seed, bool tracing, bool print)
     r->net = sim_net_new(r->world);
     r->store = sim_store_new(r->world, 0, r->swarm.lanes);
     r->store->latency_us = r->swarm.store_latency_us;
+    r->store->move_max = r->swarm.store_move_max;
     r->checkers = checkers_new(run_violated, r);
     workflow_rules(r->checkers);
     r->watch = (struct sim_store_watch){store_committed, store_lost_tail};
@@ -97,7 +98,7 @@ static bool everything_ended(const struct run *r)
 {
     uint64_t started, ended;
     check_counts(r->checkers, &started, &ended);
-    return started == ended && clients_idle(r);
+    return started == ended && clients_idle(r) && !tables_messages(r);
 }
 
 /* Nothing is left under way but long polls: then an orderly stop must leave nothing at all. */

@@ -9,6 +9,7 @@
 #include "base/fault.h"
 #include "cmd/node.h"
 #include "net/msg.h"
+#include "tests/sim/sim_coord.h"
 #include "tests/sim/checkers.h"
 #include "tests/sim/sim_net.h"
 #include "tests/sim/sim_store.h"
@@ -17,7 +18,9 @@ enum {
     ORDERS_MAX = 600,
     CLIENTS_MAX = 4,
     WORKERS_MAX = 4,
-    WORKFLOWS = 8,
+    WORKFLOWS = 13, /* defined */
+    STARTABLE = 12, /* of them started by clients; the last one is a child */
+    CALLBACKS_MAX = 256,
     HELD_MAX = 32, /* more than any capacity drawn */
     LOAD_S = 75,   /* of virtual time: three boundaries of 20 s windows at least */
     HEAL_S = 150,  /* stated bound: everything that was started has ended after it */
@@ -34,6 +37,7 @@ enum swarm_kind {
     SWARM_RESET,
     SWARM_NET_CUT,
     SWARM_WORKER,
+    SWARM_HANG, /* a worker does nothing any more, for ever, and stays connected */
     SWARM_CLOCK,
     SWARM_KINDS,
 };
@@ -44,7 +48,9 @@ struct swarm {
     int64_t gap_us; /* typical time between two faults */
     struct sim_store_faults store;
     int64_t store_latency_us;
+    uint32_t store_move_max; /* rows that one call moves at most */
     double net_loss;
+    double coord_silent, coord_wrong; /* how often advice is withheld, or bad */
     bool lossy; /* failovers lose their tail */
     uint32_t clients, workers, capacity;
     int64_t op_gap_us;
@@ -52,6 +58,7 @@ struct swarm {
     uint16_t lanes;
     int32_t drift_ppm;
     double dup, slow, late, give_back; /* of workers */
+    double forsake;                    /* polls whose answer is not looked at */
 };
 void swarm_draw(struct swarm *s, struct rng *rng);
 const char *swarm_kind_name(enum swarm_kind k);
@@ -64,6 +71,16 @@ struct order {
     bool stop_sent;
     struct exec_id id;
     char name[24], pay[40], id_text[EXEC_ID_TEXT + 1];
+    uint32_t children, children_ok; /* in the tables, at the end */
+    bool succeeded;                 /* likewise */
+};
+
+/* A token that somebody will answer: the workers know of it, whoever lives. */
+struct callback {
+    struct task_token token;
+    int64_t due_us;
+    bool fails, sent;
+    char output[160];
 };
 
 struct run;
@@ -80,6 +97,7 @@ struct actor {
     struct rng rng;
     struct list requests;
     bool up, greeted;
+    bool hangs; /* until its host is started anew: says nothing, hears nothing, hangs up nothing */
     uint64_t instance, next_corr;
     uint32_t number;
     /* By role. */
@@ -99,6 +117,7 @@ struct actor_request {
     uint64_t digest;     /* START: of what was sent */
     struct task_token *tokens;
     uint32_t tokens_len, back_len, capacity; /* tokens: outcomes, then gifts back */
+    bool forsaken;                           /* its answer is not looked at */
     bool patient; /* its answer brings work: it is waited for as long as the connection lives */
     /* "m" NULL: no answer will come (unknown). */
     void (*answered)(struct actor *a, struct actor_request *r, const struct msg *m);
@@ -115,6 +134,7 @@ struct run {
     struct host *node_host;
     struct node *node; /* in the node host's memory */
     struct fault_set faults;
+    struct sim_coord coord; /* likewise */
     struct node_events events;
     bool draining, healing, stopping, node_started;
     struct event fault, freed;
@@ -122,6 +142,8 @@ struct run {
     uint32_t definitions; /* put so far */
     struct order orders[ORDERS_MAX];
     uint32_t orders_len;
+    struct callback callbacks[CALLBACKS_MAX];
+    uint32_t callbacks_len;
     uint64_t hits[SWARM_KINDS], faults_done, operations, definite_failures;
     int64_t last_cut_us; /* no message older than this is under way */
     uint64_t windows_crossed;
@@ -159,11 +181,19 @@ void workflow_rules(struct checkers *c);
 void order_payload(const struct order *o, uint32_t steps, char *out, size_t size);
 /* How it must end when nobody stops it. */
 unsigned order_end(const struct order *o, uint32_t *steps, const char **error);
-/* A time-out is a legal end of a workflow that has one: the work may have been late. */
-bool order_may_time_out(const struct order *o, struct str error);
-struct order *order_find(struct run *r, struct str name);
+/* Ends that are legal, too: the work of a workflow with a time-out may have been late; a failover may have
+ * taken the definition of the children. */
+bool order_excused(struct run *r, const struct order *o, struct str error);
+/* The order behind a task or execution: by its name, of a child by its input. */
+struct order *order_find(struct run *r, struct str workflow, struct str name, struct str input);
+/* Of a child: it fails. */
+bool order_child_fails(const struct order *o);
+/* How many children it has when all goes well. */
+uint32_t order_children(const struct order *o);
+bool order_calls(const struct order *o);
 
 /* tables.c: reads the tables at the end. */
 void tables_check(struct run *r);
+bool tables_messages(const struct run *r); /* is an execution told something and has not read it? */
 
 #endif

@@ -56,9 +56,12 @@ static void node_boot(struct host *h)
         .clock = &h->clock.base,
         .transport = &r->net->base,
         .store = &r->store->base,
+        .coord = &r->coord.base,
         .faults = &r->faults,
         .seed = rng_u64(&r->rng),
     };
+    sim_coord_init(&r->coord, rng_u64(&r->rng), r->swarm.coord_silent, r->swarm.coord_wrong,
+                   &r->healing);
     r->node_started = false;
     r->draining = false;
     r->node = node_start(&r->swarm.node, &ports, &r->events);
@@ -74,6 +77,7 @@ static void node_gone(struct host *h)
 static void node_frees(struct host *h)
 {
     node_free(run_of(h)->node);
+    sim_coord_fini(&run_of(h)->coord);
 }
 
 /* After an orderly stop nothing may be left: memory, loops, calls. */
@@ -170,6 +174,20 @@ static void fault_worker(struct run *r)
     }
 }
 
+/* Not the first one: somebody must do the work. */
+static bool fault_hang(struct run *r)
+{
+    if (r->swarm.workers < 2) {
+        return false;
+    }
+    struct actor *w = &r->workers[1 + rng_below(&r->rng, r->swarm.workers - 1)];
+    if (!w->host->up || w->hangs) {
+        return false;
+    }
+    w->hangs = true;
+    return true;
+}
+
 static void fault_do(struct run *r, enum swarm_kind k)
 {
     struct host *node = r->node_host;
@@ -211,6 +229,11 @@ static void fault_do(struct run *r, enum swarm_kind k)
         break;
     case SWARM_WORKER:
         fault_worker(r);
+        break;
+    case SWARM_HANG:
+        if (!fault_hang(r)) {
+            return;
+        }
         break;
     case SWARM_CLOCK:
         host_step_clock(node,

@@ -13,6 +13,7 @@
 
 enum {
     DEADLINE_DEFAULT_US = 5 * US_PER_S,
+    LOCK_TIMEOUT_US = 1 * US_PER_S,
     ROLLBACK_KEPT_US = 3 * US_PER_S, /* commits older than this are safe from any failover */
     RING_TABLES_UNSET = 0,
 };
@@ -24,7 +25,7 @@ struct sim_op {
     struct host *host;
     struct list link;
     struct arena *own; /* a copy's memory: the caller is gone */
-    enum err fate;     /* decided beforehand: ERR_UNKNOWN, ERR_SERIALIZATION */
+    enum err fate;     /* decided beforehand: ERR_UNKNOWN, ERR_SERIALIZATION, ERR_LOCKED */
     bool happens;
     bool executed;
     struct store_commit copy;
@@ -110,6 +111,8 @@ static bool of_old_timeline(struct sim_store *s, const struct store_req *r, cons
     case STORE_TIMERS_DROP:
     case STORE_TASKS:
     case STORE_LANE_INBOX:
+    case STORE_INBOX:
+    case STORE_INBOX_DROP:
         break;
     case STORE_LANES:
     case STORE_WINDOW_EMPTY:
@@ -210,6 +213,8 @@ static enum err op_dispatch(struct sim_exec *x, struct store_req *r)
         SIM_OP(TIMERS_DROP, timers_drop)
         SIM_OP(TASKS, tasks)
         SIM_OP(LANE_INBOX, lane_inbox)
+        SIM_OP(INBOX, inbox)
+        SIM_OP(INBOX_DROP, inbox_drop)
         SIM_OP(COMMIT, commit)
         SIM_OP(LOAD, load)
         SIM_OP(START_LOOKUP, start_lookup)
@@ -221,7 +226,7 @@ static enum err op_dispatch(struct sim_exec *x, struct store_req *r)
         SIM_OP(TENANT, tenant)
     case STORE_OP_COUNT:
     default:
-        ASSERT(r->op < STORE_OP_COUNT);
+        ASSERT(false && "an operation of the store");
         return ERR_INVALID;
     }
 #undef SIM_OP
@@ -296,9 +301,9 @@ static void op_execute(struct sim_op *op)
 
 static bool op_writes(enum store_op op)
 {
-    return op != STORE_LANES && op != STORE_TIMERS && op != STORE_TASKS && op != STORE_LOAD &&
-           op != STORE_START_LOOKUP && op != STORE_LIST && op != STORE_HISTORY &&
-           op != STORE_DEF_GET && op != STORE_DEF_LIST;
+    return op != STORE_LANES && op != STORE_TIMERS && op != STORE_TASKS && op != STORE_INBOX &&
+           op != STORE_LOAD && op != STORE_START_LOOKUP && op != STORE_LIST &&
+           op != STORE_HISTORY && op != STORE_DEF_GET && op != STORE_DEF_LIST;
 }
 
 static void op_free(struct sim_op *op)
@@ -363,6 +368,19 @@ static struct turn_row *copy_turn(struct arena *a, const struct turn_row *t)
     c->tasks_done = copy_array(a, t->tasks_done, sizeof(*t->tasks_done) * t->tasks_done_len);
     c->timers_new = copy_array(a, t->timers_new, sizeof(*t->timers_new) * t->timers_new_len);
     c->timers_done = copy_array(a, t->timers_done, sizeof(*t->timers_done) * t->timers_done_len);
+    c->tasks_submitted =
+        copy_array(a, t->tasks_submitted, sizeof(*t->tasks_submitted) * t->tasks_submitted_len);
+    struct str *sources = ARENA_ARRAY(a, struct str, MAX(t->inbox_done_len, 1U));
+    for (uint32_t i = 0; i < t->inbox_done_len; i++) {
+        sources[i] = copy_str(a, t->inbox_done[i]);
+    }
+    c->inbox_done = sources;
+    c->inbox_new = ARENA_ARRAY(a, struct inbox_row, MAX(t->inbox_new_len, 1U));
+    for (uint32_t i = 0; i < t->inbox_new_len; i++) {
+        c->inbox_new[i] = t->inbox_new[i];
+        c->inbox_new[i].source = copy_str(a, t->inbox_new[i].source);
+        c->inbox_new[i].payload = copy_str(a, t->inbox_new[i].payload);
+    }
     return c;
 }
 
@@ -456,6 +474,12 @@ static void op_plan(struct sim_op *op)
     struct store_req *r = op->req;
     struct world *w = s->world;
     int64_t latency = op_latency(s, r->op);
+    bool locked = false;
+    if (r->op == STORE_COMMIT) {
+        int64_t wait = MAX(s->locked_until - w->now_us, INT64_C(0));
+        locked = wait > LOCK_TIMEOUT_US || rng_chance(&s->rng, s->faults.locked);
+        latency += locked ? (int64_t)LOCK_TIMEOUT_US : wait;
+    }
     int64_t deadline = r->deadline_us > 0 ? r->deadline_us : DEADLINE_DEFAULT_US;
     int64_t until = w->now_us + MIN(latency, deadline);
     op->happens = true;
@@ -470,6 +494,9 @@ static void op_plan(struct sim_op *op)
         until = w->now_us + (rng_chance(&s->rng, 0.5) ? latency + 1000 : deadline);
     } else if (op_writes(r->op) && rng_chance(&s->rng, s->faults.serialization)) {
         op->fate = ERR_SERIALIZATION;
+        op->happens = false;
+    } else if (locked) {
+        op->fate = ERR_LOCKED;
         op->happens = false;
     }
     if (op->happens) {
@@ -546,6 +573,11 @@ void sim_store_away(struct sim_store *s, int64_t us)
     {
         op_break(LIST_ENTRY(it, struct sim_op, link));
     }
+}
+
+void sim_store_lock(struct sim_store *s, int64_t us)
+{
+    s->locked_until = MAX(s->locked_until, s->world->now_us + us);
 }
 
 void sim_store_cut(struct sim_store *s, struct host *h)
@@ -635,6 +667,7 @@ struct sim_store *sim_store_new(struct world *w, uint16_t shard, uint16_t lanes)
     rng_fork(&w->rng, &s->rng);
     s->kv = kv_new();
     s->latency_us = 800;
+    s->move_max = STORE_MOVE_MAX;
     s->system_id = rng_u64(&s->rng) >> 1;
     s->timeline = 1;
     s->lsn = 1 << 20;

@@ -14,6 +14,7 @@
 struct sim_store_faults {
     double lose_answer;   /* ERR_UNKNOWN; half of these have happened */
     double serialization; /* of calls that write */
+    double locked;        /* of commits: a lock is not granted in time */
     double slow;          /* takes slow_us more */
     int64_t slow_us;
 };
@@ -35,11 +36,13 @@ struct sim_store {
     struct sim_store_faults faults;
     struct sim_store_watch *watch;
     int64_t latency_us; /* typical, both ways together */
-    int64_t away_until;
+    int64_t away_until, locked_until;
     uint64_t system_id;
     uint32_t timeline;
     uint64_t lsn;
     uint16_t shard;
+    uint32_t
+        move_max; /* rows that one call moves at most; STORE_MOVE_MAX, or a few to see chunks */
     struct list ops, sessions;
     bool sessions_by_hand; /* a lease opens none: sim_store_session does (contract tests) */
     struct {
@@ -56,6 +59,8 @@ struct sim_store *sim_store_new(struct world *w, uint16_t shard, uint16_t lanes)
 void sim_store_free(struct sim_store *s); /* after world_free */
 /* Calls made meanwhile answer ERR_UNAVAILABLE; those under way ERR_UNKNOWN, done or not. */
 void sim_store_away(struct sim_store *s, int64_t us);
+/* Somebody holds the fences so long: commits wait, and give up after a second. */
+void sim_store_lock(struct sim_store *s, int64_t us);
 /* A failover: commits younger than "tail_us" never happened; timeline + 1; all sessions end. */
 void sim_store_failover(struct sim_store *s, int64_t tail_us);
 /* Ends the sessions of a host as a broken connection does; the lease stays. */

@@ -13,11 +13,16 @@ static void lease_key(struct sim_key *k, const struct uuid *incarnation)
     key_bytes(k, incarnation->b, sizeof(incarnation->b));
 }
 
-static bool lease_get(struct sim_store *s, const struct uuid *incarnation, struct lease_rec *out)
+static struct kv_node *lease_find(struct sim_store *s, const struct uuid *incarnation)
 {
     struct sim_key k;
     lease_key(&k, incarnation);
-    struct kv_node *n = kv_get(s->kv, key_str(&k));
+    return kv_get(s->kv, key_str(&k));
+}
+
+static bool lease_get(struct sim_store *s, const struct uuid *incarnation, struct lease_rec *out)
+{
+    struct kv_node *n = lease_find(s, incarnation);
     if (n != NULL) {
         memcpy(out, kv_value(n).p, sizeof(*out));
     }
@@ -51,6 +56,7 @@ enum err sim_op_lease(struct sim_exec *x, struct store_lease *q)
         .until = x->now.us + q->lease_us,
         .node_size = (uint32_t)q->node.size,
         .address_size = (uint32_t)q->address.size,
+        .timeline = s->timeline,
     };
     sim_row_put(s, &k, &rec, sizeof(rec), q->node, q->address, STR_NONE);
     if (x->host != NULL && !s->sessions_by_hand) {
@@ -104,6 +110,7 @@ static void lane_out(struct sim_exec *x, uint16_t lane, const struct lane_rec *r
                      struct lane_row *out)
 {
     struct lease_rec lease;
+    struct kv_node *owner = lease_find(x->s, &rec->incarnation);
     *out = (struct lane_row){
         .shard = x->s->shard,
         .lane = lane,
@@ -112,13 +119,19 @@ static void lane_out(struct sim_exec *x, uint16_t lane, const struct lane_rec *r
         .fence = rec->fence,
         .incarnation = rec->incarnation,
         .node = sim_out_str(x, node),
+        .address = STR(""),
         .closed_to = rec->closed_to,
         .accept_from = rec->accept_from,
         .open_to = rec->open_to,
+        .has_session = sim_session_alive(x->s, &rec->incarnation),
     };
-    if (!uuid_is_null(&rec->incarnation) && lease_get(x->s, &rec->incarnation, &lease) &&
-        lease.evicted == 0) {
-        out->lease_left_us = lease.until - x->now.us;
+    if (owner != NULL) {
+        memcpy(&lease, kv_value(owner).p, sizeof(lease));
+        out->address = sim_out_str(x, row_text(kv_value(owner), sizeof(lease), lease.node_size,
+                                               lease.address_size));
+        if (lease.evicted == 0 && lease.timeline == x->s->timeline) {
+            out->lease_left_us = lease.until - x->now.us;
+        }
     }
 }
 
@@ -279,11 +292,6 @@ enum err sim_op_claim(struct sim_exec *x, struct store_claim *q)
 
 /* ---- windows ---- */
 
-static int64_t window_in(const struct lane_rec *rec, const struct meta_rec *m, int64_t due)
-{
-    return MAX(due / m->window_us, rec->accept_from);
-}
-
 /* Parts of a key of the index by due time. */
 enum { DUE_AT = 3, EXEC_AT = 11, SEQ_AT = 27, IDX_AT = 35, TABLE_AT = 39, DUE_KEY_SIZE = 47 };
 
@@ -319,25 +327,114 @@ static void timers_from(struct sim_key *k, uint16_t lane)
     key_u16(k, lane);
 }
 
-static uint64_t promote(struct sim_store *s, const struct meta_rec *m, uint16_t lane,
-                        const struct lane_rec *rec)
+static int timer_cmp(const struct timer_row *a, const struct timer_row *b)
 {
-    struct sim_key k;
-    struct timer_row t;
+    if (a->due.us != b->due.us) {
+        return a->due.us < b->due.us ? -1 : 1;
+    }
+    int c = exec_id_cmp(&a->exec, &b->exec);
+    if (c != 0) {
+        return c;
+    }
+    if (a->seq != b->seq) {
+        return a->seq < b->seq ? -1 : 1;
+    }
+    return (a->idx > b->idx) - (a->idx < b->idx);
+}
+
+/* The rows of one lane that stand in some windows, in due order; for a merge over lanes. */
+struct timer_scan {
+    uint16_t lane;
+    struct lane_rec rec;
+    int64_t lo, hi, due_to; /* windows, all inclusive */
+    const struct timer_row *after;
+    struct sim_key at;
+    struct timer_row row;
+    bool more;
+};
+
+static void scan_advance(struct sim_store *s, struct timer_scan *c)
+{
+    while ((c->more = timer_next(s, c->lane, &c->at, &c->row))) {
+        if (c->row.due.us > c->due_to) {
+            c->more = false;
+            return;
+        }
+        if (c->row.window >= c->lo && c->row.window <= c->hi &&
+            (c->after == NULL || timer_cmp(&c->row, c->after) > 0)) {
+            return;
+        }
+    }
+}
+
+static void scan_begin(struct sim_store *s, struct timer_scan *c, int64_t due_from)
+{
+    timers_from(&c->at, c->lane);
+    if (due_from != INT64_MIN) {
+        key_i64(&c->at, due_from);
+    }
+    scan_advance(s, c);
+}
+
+static struct timer_scan *scan_first(struct timer_scan *scans, uint32_t len)
+{
+    struct timer_scan *first = NULL;
+    for (uint32_t i = 0; i < len; i++) {
+        if (scans[i].more && (first == NULL || timer_cmp(&scans[i].row, &first->row) < 0)) {
+            first = &scans[i];
+        }
+    }
+    return first;
+}
+
+static struct timer_scan *scans_new(struct sim_store *s, const struct lane_ref *lanes, uint32_t len)
+{
+    struct timer_scan *scans = MEM_ARRAY(struct timer_scan, MAX(len, 1U));
+    for (uint32_t i = 0; i < len; i++) {
+        scans[i].lane = lanes[i].lane;
+        scans[i].due_to = INT64_MAX;
+        (void)sim_lane_get(s, lanes[i].lane, &scans[i].rec, NULL);
+    }
+    return scans;
+}
+
+static uint64_t move_max(const struct sim_store *s, uint32_t limit)
+{
+    return limit == 0 ? s->move_max : MIN(limit, s->move_max);
+}
+
+/* Where a row moves to: the window it is due in, or the first that its lane accepts. */
+static void scan_move(struct sim_store *s, struct timer_scan *c, int64_t window)
+{
+    struct timer_row t = c->row;
+    (void)sim_timer_del(s, c->lane, &t);
+    t.window = MAX(window, c->rec.accept_from);
+    sim_timer_put(s, c->lane, &t);
+    scan_advance(s, c);
+}
+
+/* Long-term rows of the lanes, up to the end of window "to" as far as the ring serves it. */
+static uint64_t promote(struct sim_store *s, const struct lane_ref *lanes, uint32_t len, int64_t to,
+                        struct wall from, uint64_t limit, struct wall *reached)
+{
+    struct meta_rec m;
     uint64_t moved = 0;
-    timers_from(&k, lane);
-    while (timer_next(s, lane, &k, &t)) {
-        if (t.due.us >= (rec->open_to + 1) * m->window_us) {
-            break;
-        }
-        if (t.window != TIMER_LONG_TERM) {
-            continue;
-        }
-        (void)sim_timer_del(s, lane, &t);
-        t.window = window_in(rec, m, t.due.us);
-        sim_timer_put(s, lane, &t);
+    struct timer_scan *first, *scans = scans_new(s, lanes, len);
+    sim_meta_get(s, &m);
+    for (uint32_t i = 0; i < len; i++) {
+        int64_t open_to = scans[i].rec.open_to;
+        int64_t upto = MAX(open_to, ring_reach(s, &m, open_to + 1, to));
+        scans[i].lo = scans[i].hi = TIMER_LONG_TERM;
+        scans[i].due_to = (upto + 1) * m.window_us - 1;
+        scan_begin(s, &scans[i], from.us != 0 ? from.us : INT64_MIN);
+    }
+    *reached = (struct wall){0};
+    while (moved < limit && (first = scan_first(scans, len)) != NULL) {
+        *reached = first->row.due;
+        scan_move(s, first, first->row.due.us / m.window_us);
         moved++;
     }
+    mem_free(scans);
     return moved;
 }
 
@@ -357,38 +454,52 @@ enum err sim_op_window_open(struct sim_exec *x, struct store_window_open *q)
 {
     struct sim_store *s = x->s;
     struct meta_rec m;
+    struct wall reached;
+    uint64_t limit = move_max(s, q->limit);
     if (!sim_fences_hold(s, q->lanes, q->lanes_len)) {
         return ERR_FENCED;
     }
     sim_meta_get(s, &m);
-    q->promoted = 0;
+    q->promoted = promote(s, q->lanes, q->lanes_len, q->open_to, (struct wall){0}, limit, &reached);
+    q->more = q->promoted >= limit;
     for (uint32_t i = 0; i < q->lanes_len; i++) {
         struct lane_rec rec;
         (void)sim_lane_get(s, q->lanes[i].lane, &rec, NULL);
-        rec.open_to = MAX(rec.open_to, ring_reach(s, &m, rec.open_to + 1, q->open_to));
-        q->promoted += promote(s, &m, q->lanes[i].lane, &rec);
-        lane_update(s, q->lanes[i].lane, &rec);
+        if (!q->more) {
+            rec.open_to = MAX(rec.open_to, ring_reach(s, &m, rec.open_to + 1, q->open_to));
+            lane_update(s, q->lanes[i].lane, &rec);
+        }
         q->opened_to = i == 0 ? rec.open_to : MIN(q->opened_to, rec.open_to);
     }
     return ERR_OK;
 }
 
-/* What the lane still has in windows before accept_from moves into it. */
-static uint64_t leftovers_move(struct sim_store *s, uint16_t lane, const struct lane_rec *rec)
+/* What the lanes still have in windows before accept_from moves into it. */
+static uint64_t leftovers_move(struct sim_store *s, const struct lane_ref *lanes, uint32_t len,
+                               uint64_t limit)
 {
-    struct sim_key k;
-    struct timer_row t;
     uint64_t moved = 0;
-    timers_from(&k, lane);
-    while (timer_next(s, lane, &k, &t)) {
-        if (t.window == TIMER_LONG_TERM || t.window >= rec->accept_from) {
-            continue;
-        }
-        (void)sim_timer_del(s, lane, &t);
-        t.window = rec->accept_from;
-        sim_timer_put(s, lane, &t);
-        moved++;
+    int64_t lo = INT64_MAX, hi = INT64_MIN;
+    struct timer_scan *first, *scans = scans_new(s, lanes, len);
+    for (uint32_t i = 0; i < len; i++) {
+        lo = MIN(lo, scans[i].rec.closed_to + 1);
+        hi = MAX(hi, scans[i].rec.accept_from - 1);
     }
+    for (int64_t w = lo; w <= hi; w++) {
+        for (uint32_t i = 0; i < len; i++) {
+            bool left = scans[i].rec.closed_to < w && scans[i].rec.accept_from > w;
+            scans[i].lo = scans[i].hi = w;
+            scans[i].more = false;
+            if (left) {
+                scan_begin(s, &scans[i], INT64_MIN);
+            }
+        }
+        while (moved < limit && (first = scan_first(scans, len)) != NULL) {
+            scan_move(s, first, first->rec.accept_from);
+            moved++;
+        }
+    }
+    mem_free(scans);
     return moved;
 }
 
@@ -406,10 +517,16 @@ enum err sim_op_window_close(struct sim_exec *x, struct store_window_close *q)
             return ERR_INVALID;
         }
         rec.accept_from = MAX(rec.accept_from, q->accept_from);
-        if (q->finish) {
-            q->moved += leftovers_move(s, q->lanes[i].lane, &rec);
-            rec.closed_to = rec.accept_from - 1;
-        }
+        lane_update(s, q->lanes[i].lane, &rec);
+    }
+    if (q->finish) {
+        q->moved = leftovers_move(s, q->lanes, q->lanes_len, move_max(s, q->limit));
+    }
+    q->more = q->moved > 0;
+    for (uint32_t i = 0; q->finish && !q->more && i < q->lanes_len; i++) {
+        struct lane_rec rec;
+        (void)sim_lane_get(s, q->lanes[i].lane, &rec, NULL);
+        rec.closed_to = rec.accept_from - 1;
         lane_update(s, q->lanes[i].lane, &rec);
     }
     return ERR_OK;
@@ -462,60 +579,16 @@ enum err sim_op_window_empty(struct sim_exec *x, struct store_window_empty *q)
 enum err sim_op_promote(struct sim_exec *x, struct store_promote *q)
 {
     struct sim_store *s = x->s;
-    struct meta_rec m;
+    uint64_t limit = move_max(s, q->limit);
     if (!sim_fences_hold(s, q->lanes, q->lanes_len)) {
         return ERR_FENCED;
     }
-    sim_meta_get(s, &m);
-    q->promoted = 0;
-    for (uint32_t i = 0; i < q->lanes_len; i++) {
-        struct lane_rec rec;
-        (void)sim_lane_get(s, q->lanes[i].lane, &rec, NULL);
-        q->promoted += promote(s, &m, q->lanes[i].lane, &rec);
-    }
+    q->promoted = promote(s, q->lanes, q->lanes_len, q->to, q->from, limit, &q->reached);
+    q->more = q->promoted >= limit;
     return ERR_OK;
 }
 
 /* ---- loads ---- */
-
-static int timer_cmp(const struct timer_row *a, const struct timer_row *b)
-{
-    if (a->due.us != b->due.us) {
-        return a->due.us < b->due.us ? -1 : 1;
-    }
-    int c = exec_id_cmp(&a->exec, &b->exec);
-    if (c != 0) {
-        return c;
-    }
-    if (a->seq != b->seq) {
-        return a->seq < b->seq ? -1 : 1;
-    }
-    return (a->idx > b->idx) - (a->idx < b->idx);
-}
-
-/* One lane of a merge in due order. */
-struct timer_scan {
-    uint16_t lane;
-    struct lane_rec rec;
-    struct sim_key at;
-    struct timer_row row;
-    bool more;
-};
-
-static void scan_advance(struct sim_store *s, struct timer_scan *c, const struct store_timers *q)
-{
-    while ((c->more = timer_next(s, c->lane, &c->at, &c->row))) {
-        if (c->row.due.us > q->due_to.us) {
-            c->more = false;
-            return;
-        }
-        bool in_ring = c->row.window != TIMER_LONG_TERM && c->row.window > c->rec.closed_to &&
-                       c->row.window <= c->rec.open_to;
-        if (in_ring && (q->after == NULL || timer_cmp(&c->row, q->after) > 0)) {
-            return;
-        }
-    }
-}
 
 enum err sim_op_timers(struct sim_exec *x, struct store_timers *q)
 {
@@ -523,30 +596,19 @@ enum err sim_op_timers(struct sim_exec *x, struct store_timers *q)
     if (!sim_fences_hold(s, q->lanes, q->lanes_len)) {
         return ERR_FENCED;
     }
-    struct timer_scan *scans = MEM_ARRAY(struct timer_scan, MAX(q->lanes_len, 1U));
+    struct timer_scan *first, *scans = scans_new(s, q->lanes, q->lanes_len);
     struct timer_row *rows = MEM_ARRAY(struct timer_row, MAX(q->limit, 1U));
     uint32_t len = 0;
     for (uint32_t i = 0; i < q->lanes_len; i++) {
-        scans[i].lane = q->lanes[i].lane;
-        (void)sim_lane_get(s, scans[i].lane, &scans[i].rec, NULL);
-        timers_from(&scans[i].at, scans[i].lane);
-        if (q->after != NULL) {
-            key_i64(&scans[i].at, q->after->due.us);
-        }
-        scan_advance(s, &scans[i], q);
+        scans[i].lo = MAX(scans[i].rec.closed_to + 1, INT64_C(0));
+        scans[i].hi = scans[i].rec.open_to;
+        scans[i].due_to = q->due_to.us;
+        scans[i].after = q->after;
+        scan_begin(s, &scans[i], q->after != NULL ? q->after->due.us : INT64_MIN);
     }
-    while (len < q->limit) {
-        struct timer_scan *first = NULL;
-        for (uint32_t i = 0; i < q->lanes_len; i++) {
-            if (scans[i].more && (first == NULL || timer_cmp(&scans[i].row, &first->row) < 0)) {
-                first = &scans[i];
-            }
-        }
-        if (first == NULL) {
-            break;
-        }
+    while (len < q->limit && (first = scan_first(scans, q->lanes_len)) != NULL) {
         rows[len++] = first->row;
-        scan_advance(s, first, q);
+        scan_advance(s, first);
     }
     q->rows = SIM_OUT(x, struct timer_row, len);
     q->rows_len = len;
@@ -624,6 +686,7 @@ enum err sim_op_tasks(struct sim_exec *x, struct store_tasks *q)
                     .queue = sim_out_str(x, row_text(kv_value(n), sizeof(rec), 0, rec.queue_size)),
                     .timeout_at = {rec.timeout_at},
                     .heartbeat_us = rec.heartbeat_us,
+                    .submitted = rec.submitted != 0,
                 };
             }
             len++;

@@ -79,6 +79,9 @@ enum err sim_op_load(struct sim_exec *x, struct store_load *q)
             out->rows =
                 history_out(x, &q->ids[i], out->snapshot_seq + 1, UINT32_MAX, &out->rows_len);
         }
+        if (q->inbox) {
+            sim_inbox_out(x, &q->ids[i], &q->rows[i]);
+        }
     }
     return ERR_OK;
 }
@@ -129,7 +132,7 @@ enum err sim_op_list(struct sim_exec *x, struct store_list *q)
         key_bytes(&row_key, ids[len].b, sizeof(ids[len].b));
         struct str row = kv_value(kv_get(x->s->kv, key_str(&row_key)));
         memcpy(&rec, row.p, sizeof(rec));
-        bool of_workflow = q->workflow.p == NULL ||
+        bool of_workflow = q->workflow.size == 0 ||
                            str_eq(q->workflow, row_text(row, sizeof(rec), 0, rec.workflow_size));
         if (of_workflow && (q->status == 0 || q->status == rec.status)) {
             len++;

@@ -18,6 +18,7 @@ enum sim_table {
     TABLE_START = 'N',       /* tenant, workflow, name -> start_rec */
     TABLE_HISTORY = 'H',     /* exec, seq -> history_rec, body, outcomes */
     TABLE_INBOX = 'B',       /* lane, id -> exec */
+    TABLE_MESSAGE = 'G',     /* exec, source -> message_rec, payload */
     TABLE_CLAIM = 'C',       /* number -> claim_rec */
     TABLE_DEF = 'F',         /* revision -> def_rec, workflow, digest, text */
     TABLE_DEF_VERSION = 'V', /* tenant, workflow, ~version -> revision */
@@ -60,12 +61,16 @@ struct lane_rec {
 };
 struct lease_rec {
     int64_t until;
-    uint32_t node_size, address_size, evicted, unused;
+    uint32_t node_size, address_size, evicted, timeline;
 };
 struct task_rec {
     uint64_t nonce;
     int64_t timeout_at, heartbeat_us;
     uint32_t attempt, queue_size;
+    uint32_t submitted, unused;
+};
+struct message_rec {
+    uint32_t kind, payload_size;
 };
 struct exec_rec {
     uint64_t revision, seq, turn, snapshot_seq;
@@ -139,6 +144,8 @@ enum err sim_op_timers(struct sim_exec *x, struct store_timers *q);
 enum err sim_op_timers_drop(struct sim_exec *x, struct store_timers_drop *q);
 enum err sim_op_tasks(struct sim_exec *x, struct store_tasks *q);
 enum err sim_op_lane_inbox(struct sim_exec *x, struct store_lane_inbox *q);
+enum err sim_op_inbox(struct sim_exec *x, struct store_inbox *q);
+enum err sim_op_inbox_drop(struct sim_exec *x, struct store_inbox_drop *q);
 enum err sim_op_commit(struct sim_exec *x, struct store_commit *q);
 enum err sim_op_load(struct sim_exec *x, struct store_load *q);
 enum err sim_op_start_lookup(struct sim_exec *x, struct store_start_lookup *q);
@@ -155,6 +162,16 @@ void sim_timer_put(struct sim_store *s, uint16_t lane, const struct timer_row *t
 bool sim_timer_del(struct sim_store *s, uint16_t lane, const struct timer_row *t);
 /* The window that a ring table serves; -1 when it serves none. */
 int64_t sim_ring_serves(struct sim_store *s, uint32_t table);
+/* Inbox rows (sim_store_inbox.c): reads and sends of the batch's winners, after all of them. */
+bool sim_inbox_possible(const struct store_commit *q, const struct turn_row *t);
+void sim_inbox_apply(struct sim_exec *x, struct store_commit *q);
+/* The inbox of an execution into its row, within the bounds of a load. */
+void sim_inbox_out(struct sim_exec *x, const struct exec_id *id, struct exec_row *out);
+/* Announces the execution to the owner of the lane. */
+void sim_announce(struct sim_store *s, uint16_t lane, const struct exec_id *exec);
+/* Is the lane held under one of the claims given? */
+bool sim_lane_held(const struct store_commit *q, const struct sim_store *s, uint16_t lane,
+                   const struct lane_rec *rec);
 /* Sessions and leases (sim_store.c, sim_store_own.c). */
 bool sim_evicted(struct sim_store *s, const struct uuid *incarnation);
 bool sim_session_alive(struct sim_store *s, const struct uuid *incarnation);

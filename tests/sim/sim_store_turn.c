@@ -153,6 +153,21 @@ static void history_put(struct sim_exec *x, const struct turn_row *t)
     sim_row_put(x->s, &k, &rec, sizeof(rec), t->body, t->outcomes, STR_NONE);
 }
 
+static void task_submit(struct sim_store *s, const struct sim_key *k)
+{
+    struct kv_node *n = kv_get(s->kv, key_str(k));
+    struct task_rec rec;
+    char queue[NAME_SIZE_MAX + 1];
+    if (n == NULL) {
+        return;
+    }
+    memcpy(&rec, kv_value(n).p, sizeof(rec));
+    ASSERT(rec.queue_size <= sizeof(queue));
+    memcpy(queue, kv_value(n).p + sizeof(rec), rec.queue_size);
+    rec.submitted = 1;
+    sim_row_put(s, k, &rec, sizeof(rec), (struct str){queue, rec.queue_size}, STR_NONE, STR_NONE);
+}
+
 static void tasks_apply(struct sim_store *s, const struct turn_row *t)
 {
     struct sim_key k;
@@ -172,6 +187,10 @@ static void tasks_apply(struct sim_store *s, const struct turn_row *t)
         task_key(&k, &n->token.ref);
         sim_row_put(s, &k, &rec, sizeof(rec), n->queue, STR_NONE, STR_NONE);
     }
+    for (uint32_t i = 0; i < t->tasks_submitted_len; i++) {
+        task_key(&k, &t->tasks_submitted[i].ref);
+        task_submit(s, &k);
+    }
 }
 
 static void timers_apply(struct sim_store *s, uint16_t lane, const struct turn_row *t)
@@ -184,7 +203,7 @@ static void timers_apply(struct sim_store *s, uint16_t lane, const struct turn_r
     }
 }
 
-static void inbox_put(struct sim_store *s, uint16_t lane, const struct exec_id *exec)
+void sim_announce(struct sim_store *s, uint16_t lane, const struct exec_id *exec)
 {
     struct meta_rec m;
     struct sim_key k;
@@ -254,11 +273,13 @@ static bool turn_possible(const struct store_commit *c, const struct turn_row *t
     bool possible = exec_id_shard(&t->exec) == c->shard && t->turn != 0 &&
                     t->seq == t->seq_prev + 1 && (t->start != NULL) == (t->seq_prev == 0);
     if (t->start != NULL) {
-        possible = possible && t->due_max.us == 0 && t->tasks_done_len + t->timers_done_len == 0;
+        possible = possible && t->due_max.us == 0 && t->tasks_done_len + t->timers_done_len == 0 &&
+                   t->tasks_submitted_len + t->inbox_done_len == 0;
     }
     for (uint32_t i = 0; i < t->tasks_new_len; i++) {
         possible = possible && exec_id_eq(&t->tasks_new[i].token.ref.exec, &t->exec) &&
-                   t->tasks_new[i].queue.p != NULL;
+                   t->tasks_new[i].queue.p != NULL && !t->tasks_new[i].submitted &&
+                   !str_starts(t->tasks_new[i].queue, STR("!"));
     }
     for (uint32_t i = 0; i < t->timers_new_len; i++) {
         possible = possible && exec_id_eq(&t->timers_new[i].exec, &t->exec) &&
@@ -267,11 +288,11 @@ static bool turn_possible(const struct store_commit *c, const struct turn_row *t
     for (uint32_t i = 0; i < t->timers_done_len; i++) {
         possible = possible && t->timers_done[i].window >= TIMER_LONG_TERM;
     }
-    return possible;
+    return possible && sim_inbox_possible(c, t);
 }
 
-static bool lane_is_ours(const struct store_commit *q, const struct sim_store *s, uint16_t lane,
-                         const struct lane_rec *rec)
+bool sim_lane_held(const struct store_commit *q, const struct sim_store *s, uint16_t lane,
+                   const struct lane_rec *rec)
 {
     for (uint32_t i = 0; i < q->lanes_len; i++) {
         if (q->lanes[i].shard == s->shard && q->lanes[i].lane == lane &&
@@ -315,10 +336,11 @@ enum err sim_op_commit(struct sim_exec *x, struct store_commit *q)
             return ERR_INVALID; /* an id that exists: a data error, as the primary key has it */
         }
         turn_apply(x, t, lane, &rec, row);
-        if (t->tasks_new_len + t->timers_new_len > 0 && !lane_is_ours(q, s, lane, &lane_rec)) {
+        if (t->tasks_new_len + t->timers_new_len > 0 && !sim_lane_held(q, s, lane, &lane_rec)) {
             t->via_inbox = true;
-            inbox_put(s, lane, &t->exec);
+            sim_announce(s, lane, &t->exec);
         }
     }
+    sim_inbox_apply(x, q);
     return ERR_OK;
 }

@@ -7,7 +7,7 @@ const char *swarm_kind_name(enum swarm_kind k)
 {
     static const char *const names[SWARM_KINDS] = {"crash", "point",    "drain", "pause",
                                                    "away",  "failover", "store", "reset",
-                                                   "cut",   "workers",  "clock"};
+                                                   "cut",   "workers",  "hang",  "clock"};
     return names[k];
 }
 
@@ -59,6 +59,7 @@ void swarm_draw(struct swarm *s, struct rng *rng)
     s->slow = rate(rng, 0.1);
     s->late = rate(rng, 0.05);
     s->give_back = rate(rng, 0.1);
+    s->forsake = rate(rng, 0.1);
     node_config_defaults(&s->node);
     s->node.node_id = STR("node-1");
     s->node.listen = STR("tcp://node-1:7070");
@@ -70,6 +71,11 @@ void swarm_draw(struct swarm *s, struct rng *rng)
     s->node.turn_loops = (uint32_t)rng_below(rng, 4);
     s->node.cache_bytes = rng_chance(rng, 0.5) ? 1U << 20 : (size_t)rng_between(rng, 1, 8) << 12;
     s->node.definitions = rng_chance(rng, 0.5) ? 1000 : 2;
+    s->node.definition_us = s->node.definitions == 2 ? 3 * US_PER_S : US_PER_HOUR;
     s->node.batches = (uint32_t)rng_between(rng, 1, 3);
     s->node.batch_min = (uint32_t)rng_between(rng, 1, 64);
+    s->store.locked = rate(rng, 0.02);
+    s->coord_silent = rate(rng, 0.5);
+    s->coord_wrong = rate(rng, 0.3);
+    s->store_move_max = rng_chance(rng, 0.3) ? STORE_MOVE_MAX : (uint32_t)rng_between(rng, 1, 8);
 }

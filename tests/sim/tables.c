@@ -13,6 +13,11 @@ struct reader {
     struct run *r;
     struct kv *kv;
     struct def *defs[DEFS_MAX]; /* by revision */
+    struct {
+        struct exec_id child;
+        struct task_token parent;
+    } * kin;
+    uint32_t kin_len;
 };
 
 static struct def *def_of(struct reader *rd, uint64_t revision)
@@ -75,9 +80,48 @@ static bool fold_rows(struct reader *rd, struct exec *x, const struct exec_id *i
     return true;
 }
 
+/* A child: whose it is, and how it has ended. Stopped is one whose parent waits no more. */
+static void child_check(struct reader *rd, const struct check_row *row, struct exec *x,
+                        struct order *o)
+{
+    struct task_token parent;
+    bool waits;
+    char expected[160];
+    if (!exec_parent(x, &parent, &waits) || !waits) {
+        run_violation(rd->r, 16, "%s: a child that nobody has started", o->name);
+        return;
+    }
+    rd->kin = mem_realloc(rd->kin, sizeof(rd->kin[0]) * (rd->kin_len + 1));
+    rd->kin[rd->kin_len].child = row->exec;
+    rd->kin[rd->kin_len++].parent = parent;
+    o->children++;
+    o->children_ok += row->status == EXEC_SUCCEEDED;
+    if (row->status == EXEC_SUCCEEDED) {
+        order_payload(o, 1, expected, sizeof(expected));
+        check_payload(rd->r->checkers, "output of a child", exec_output(x), str_of(expected));
+    } else if (row->status == EXEC_FAILED &&
+               (!order_child_fails(o) || !str_eqc(exec_error(x), "Broken"))) {
+        run_violation(rd->r, 26, "a child of %s failed with %.*s", o->name, STR_ARG(exec_error(x)));
+    }
+}
+
+/* An order that has succeeded had all its children, and each of them has. */
+static void families_check(struct run *r)
+{
+    for (uint32_t i = 0; i < r->orders_len; i++) {
+        const struct order *o = &r->orders[i];
+        uint32_t want = order_children(o);
+        if (o->children > want ||
+            (o->succeeded && (o->children != want || o->children_ok != want))) {
+            run_violation(r, 15, "%s: %" PRIu32 " children, %" PRIu32 " succeeded, of %" PRIu32,
+                          o->name, o->children, o->children_ok, want);
+        }
+    }
+}
+
 static void output_check(struct reader *rd, const struct check_row *row, struct exec *x)
 {
-    struct order *o = order_find(rd->r, row->name);
+    struct order *o = order_find(rd->r, row->workflow, row->name, exec_input(x));
     uint32_t steps;
     const char *error;
     char expected[160];
@@ -87,9 +131,14 @@ static void output_check(struct reader *rd, const struct check_row *row, struct 
     }
     order_payload(o, 0, expected, sizeof(expected));
     check_payload(rd->r->checkers, "input in the history", exec_input(x), str_of(expected));
+    if (str_eqc(row->workflow, "kid")) {
+        child_check(rd, row, x, o);
+        return;
+    }
     unsigned end = order_end(o, &steps, &error);
+    o->succeeded = row->status == EXEC_SUCCEEDED;
     if (row->status == EXEC_RUNNING || (row->status == EXEC_ABORTED && o->stop_sent) ||
-        order_may_time_out(o, exec_error(x))) {
+        order_excused(rd->r, o, exec_error(x))) {
         return;
     }
     if (row->status != end) {
@@ -187,13 +236,28 @@ void tables_check(struct run *r)
         row.status = rec.status;
         row.open_tasks = rows_count(&rd, TABLE_TASK, &row.exec);
         row.open_timers = timers_count(&rd, &row.exec);
+        row.messages = rows_count(&rd, TABLE_MESSAGE, &row.exec);
         row_fold(&rd, &rec,
                  row_text(value, sizeof(rec), (size_t)rec.workflow_size + rec.name_size,
                           rec.snapshot_size),
                  &row);
         check_row(r->checkers, &row);
     }
+    /* Now that all of them are known. */
+    for (uint32_t i = 0; i < rd.kin_len; i++) {
+        check_child(r->checkers, &rd.kin[i].child, &rd.kin[i].parent);
+    }
+    mem_free(rd.kin);
+    families_check(r);
     for (uint32_t i = 0; i < DEFS_MAX; i++) {
         def_unref(rd.defs[i]);
     }
+}
+
+bool tables_messages(const struct run *r)
+{
+    struct sim_key k;
+    key_begin(&k, TABLE_MESSAGE);
+    struct kv_node *n = kv_seek(r->store->kv, key_str(&k));
+    return n != NULL && kv_key(n).p[0] == TABLE_MESSAGE;
 }

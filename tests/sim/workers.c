@@ -13,6 +13,7 @@ struct held {
     enum held_state state;
     int64_t due_us;
     bool fails, twice, accepted;
+    bool call; /* the answer is to the call; a callback follows */
     char output[160];
 };
 
@@ -40,13 +41,14 @@ static void held_remove(struct worker *w, struct held *h)
 }
 
 /* What a worker makes of an input: one step more. */
-static void work_decide(struct actor *a, struct held *h, const struct order *o, uint32_t steps,
-                        uint32_t attempt)
+static void work_decide(struct actor *a, struct held *h, const struct order *o, bool child,
+                        uint32_t steps, uint32_t attempt)
 {
     const struct swarm *s = &a->run->swarm;
     int64_t us = rng_between(&a->rng, US_PER_MS, 120 * US_PER_MS);
     order_payload(o, steps + 1, h->output, sizeof(h->output));
-    h->fails = (o->workflow == 3 && o->variant == 1) ||
+    h->call = order_calls(o);
+    h->fails = (o->workflow == 3 && o->variant == 1) || (child && order_child_fails(o)) ||
                (o->workflow == 7 && (o->variant == 2 || (o->variant == 1 && attempt < 3)));
     h->state = HELD_WORKING;
     if (o->workflow == 6 && o->variant == 1) {
@@ -65,11 +67,27 @@ static void work_decide(struct actor *a, struct held *h, const struct order *o, 
     h->due_us = a->run->world->now_us + us;
 }
 
+/* Somebody will answer the token, some time from now and perhaps before the call is answered; or nobody
+ * will, and the attempt runs out of time. */
+static void callback_plan(struct actor *a, const struct held *h, const struct order *o)
+{
+    struct run *r = a->run;
+    if (r->callbacks_len == CALLBACKS_MAX || (!r->healing && rng_chance(&a->rng, 0.1))) {
+        return;
+    }
+    struct callback *c = &r->callbacks[r->callbacks_len++];
+    *c = (struct callback){.token = h->token, .fails = o->variant == 1};
+    memcpy(c->output, h->output, sizeof(c->output));
+    c->due_us = rng_chance(&a->rng, 0.2)
+                    ? r->world->now_us
+                    : h->due_us + rng_between(&a->rng, 0, 6 * (int64_t)US_PER_S);
+}
+
 static void task_got(struct actor *a, const struct msg_task *t)
 {
     struct run *r = a->run;
     struct worker *w = a->worker;
-    struct order *o = order_find(r, t->name);
+    struct order *o = order_find(r, t->workflow, t->name, t->input);
     char expected[160];
     uint32_t steps = 0;
     world_say(r->world, "got %.*s/%" PRIu64 "/%" PRIu32 " attempt %" PRIu32, STR_ARG(t->execution),
@@ -92,7 +110,11 @@ static void task_got(struct actor *a, const struct msg_task *t)
         h = &w->held[w->held_len++];
     }
     *h = (struct held){.token = t->token};
-    work_decide(a, h, o, steps, t->attempt);
+    bool child = str_eqc(t->workflow, "kid");
+    work_decide(a, h, o, child, steps, t->attempt);
+    if (h->call) {
+        callback_plan(a, h, o);
+    }
 }
 
 /* One outcome was judged; false: send it again. */
@@ -105,7 +127,9 @@ static void outcome_judged(struct actor *a, const struct task_token *t, unsigned
         return;
     }
     if (code == ERR_OK) {
-        check_outcome_acked(a->run->checkers, t);
+        if (!h->call) {
+            check_outcome_acked(a->run->checkers, t);
+        }
         if (h->accepted && a->run->store->failovers == 0) {
             run_violation(a->run, 19, "two outcomes of one attempt were accepted");
         }
@@ -113,8 +137,9 @@ static void outcome_judged(struct actor *a, const struct task_token *t, unsigned
         if (h->twice) { /* and now something else under the same token */
             h->twice = false;
             h->state = HELD_READY;
-            h->fails =
-                a->run->swarm.lossy ? h->fails : !h->fails; /* it may count after a rollback */
+            h->fails = h->call || a->run->swarm.lossy
+                           ? h->fails
+                           : !h->fails; /* it may count after a rollback */
             h->due_us = a->run->world->now_us + rng_between(&a->rng, 1, 3 * (int64_t)US_PER_S);
             return;
         }
@@ -161,6 +186,9 @@ static void backs_judged(struct actor *a, const struct actor_request *r, bool ta
 
 static void poll_answered(struct actor *a, struct actor_request *r, const struct msg *m)
 {
+    if (r->forsaken) {
+        m = NULL; /* the worker has given up on it, and hung up nothing */
+    }
     a->worker->polls--;
     a->worker->asked -= r->capacity;
     outcomes_judged(a, r, m);
@@ -247,6 +275,7 @@ static void poll_send(struct actor *a)
     w->asked += room;
     q->capacity = room;
     q->patient = true;
+    q->forsaken = !a->run->healing && rng_chance(&a->rng, a->run->swarm.forsake);
     request_tokens(q, tokens, n + given);
     q->tokens_len = n;
     q->back_len = given;
@@ -278,6 +307,11 @@ static void heartbeat_answered(struct actor *a, struct actor_request *r, const s
     }
     for (uint32_t i = 0; i < r->tokens_len && i < m->u.heartbeat_ok.codes_len; i++) {
         unsigned code = m->u.heartbeat_ok.codes[i];
+        if (code == ERR_OK) {
+            int64_t ago = a->run->world->now_us - r->sent_us;
+            check_beat_ok(a->run->checkers, &r->tokens[i],
+                          (struct wall){world_wall(a->run->world).us - ago});
+        }
         struct held *h = held_find(a->worker, &r->tokens[i]);
         if (h != NULL && h->state == HELD_HANGING && (code == ERR_STALE || code == ERR_STOPPED)) {
             held_remove(a->worker, h);
@@ -285,21 +319,86 @@ static void heartbeat_answered(struct actor *a, struct actor_request *r, const s
     }
 }
 
+/* Names all that it holds; what it gives back it has no more. */
 static void heartbeat_send(struct actor *a)
 {
     struct worker *w = a->worker;
     struct task_token tokens[HELD_MAX];
     struct msg m = {.type = MSG_HEARTBEAT};
+    uint32_t len = 0;
     for (uint32_t i = 0; i < w->held_len; i++) {
-        tokens[i] = w->held[i].token;
+        if (w->held[i].state != HELD_BACK_SENT) {
+            tokens[len++] = w->held[i].token;
+        }
     }
     m.u.heartbeat.tokens = tokens;
-    m.u.heartbeat.tokens_len = w->held_len;
-    struct actor_request *q = w->held_len > 0 ? actor_send(a, &m, heartbeat_answered) : NULL;
+    m.u.heartbeat.tokens_len = len;
+    struct actor_request *q = len > 0 ? actor_send(a, &m, heartbeat_answered) : NULL;
     if (q != NULL) {
-        request_tokens(q, tokens, w->held_len);
+        request_tokens(q, tokens, len);
     }
     w->heartbeat_us = a->run->world->now_us + a->run->swarm.node.heartbeat_us / 2;
+}
+
+/* ---- callbacks: by whichever worker comes along ---- */
+
+static struct callback *callback_find(struct run *r, const struct task_token *t)
+{
+    for (uint32_t i = 0; i < r->callbacks_len; i++) {
+        if (task_token_eq(&r->callbacks[i].token, t)) {
+            return &r->callbacks[i];
+        }
+    }
+    return NULL;
+}
+
+static void callback_answered(struct actor *a, struct actor_request *q, const struct msg *m)
+{
+    struct run *r = a->run;
+    struct callback *c = callback_find(r, &q->tokens[0]);
+    unsigned code = m == NULL                ? (unsigned)ERR_UNKNOWN
+                    : m->type == MSG_TASK_OK ? (unsigned)ERR_OK
+                    : m->type == MSG_ERROR   ? m->u.error.code
+                                             : (unsigned)ERR_FATAL;
+    enum err_class class = err_class((enum err)code);
+    if (c == NULL) {
+        return;
+    }
+    c->sent = false;
+    c->due_us = r->world->now_us + rng_between(&a->rng, 50 * US_PER_MS, US_PER_S);
+    if (code == ERR_OK) {
+        check_outcome_acked(r->checkers, &c->token);
+    } else if (class == ERRC_RETRY || class == ERRC_UNKNOWN || class == ERRC_LIMIT) {
+        return; /* once more */
+    } else if (code != ERR_STALE && code != ERR_STOPPED) {
+        run_violation(r, 19, "a callback was refused with %s", err_name((enum err)code));
+    }
+    *c = r->callbacks[--r->callbacks_len];
+}
+
+static void callbacks_send(struct actor *a)
+{
+    struct run *r = a->run;
+    for (uint32_t i = 0; i < r->callbacks_len; i++) {
+        struct callback *c = &r->callbacks[i];
+        if (c->sent || c->due_us > r->world->now_us || actor_requests(a) > 30) {
+            continue;
+        }
+        struct msg m = {.type = c->fails ? MSG_TASK_FAILURE : MSG_TASK_SUCCESS};
+        if (c->fails) {
+            m.u.task_failure.token = c->token;
+            m.u.task_failure.error = STR("NoAnswer");
+        } else {
+            m.u.task_success.token = c->token;
+            m.u.task_success.output = str_of(c->output);
+        }
+        struct actor_request *q = actor_send(a, &m, callback_answered);
+        if (q != NULL) {
+            c->sent = true;
+            request_tokens(q, &c->token, 1);
+            r->operations++;
+        }
+    }
 }
 
 static void worker_ticked(struct actor *a)
@@ -307,6 +406,7 @@ static void worker_ticked(struct actor *a)
     struct worker *w = a->worker;
     int64_t now = a->run->world->now_us;
     bool ready = false;
+    callbacks_send(a);
     for (uint32_t i = 0; i < w->held_len; i++) {
         struct held *h = &w->held[i];
         if (h->state == HELD_HANGING && h->due_us <= now) {
@@ -315,7 +415,7 @@ static void worker_ticked(struct actor *a)
         }
         if (h->state == HELD_WORKING && h->due_us <= now) {
             h->state = HELD_READY;
-            if (rng_chance(&a->rng, 0.15)) {
+            if (!h->call && rng_chance(&a->rng, 0.15)) {
                 single_send(a, h);
             }
         }

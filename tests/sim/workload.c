@@ -15,6 +15,11 @@
     "\"Retry\":[{\"ErrorEquals\":[\"Broken\"],\"IntervalSeconds\":1,\"BackoffRate\":2," \
     "\"MaxAttempts\":3}],"
 
+#define CHILD(name, fields) \
+    "{\"Type\":\"Task\",\"Resource\":\"arn:aws:states:::states:startExecution.sync:2\"," \
+    "\"Parameters\":{\"StateMachineArn\":\"kid\",\"Input.$\":\"$\"" name "}," fields "}"
+#define BRANCH(state) "{\"StartAt\":\"" state "\",\"States\":{\"" state "\":" CHILD("", END) "}}"
+
 enum { RETRY_ATTEMPTS = 4 };
 
 static const struct {
@@ -50,7 +55,27 @@ static const struct {
     {"timeout", 2,
      "{\"StartAt\":\"T1\",\"States\":{\"T1\":" TASK("\"TimeoutSeconds\":15," END) "}}"},
     {"retry", 3, "{\"StartAt\":\"T1\",\"States\":{\"T1\":" TASK(RETRY END) "}}"},
+    /* A callback that got lost is asked for again. */
+    {"call", 2,
+     "{\"StartAt\":\"T1\",\"States\":{\"T1\":{\"Type\":\"Task\",\"Resource\":"
+     "\"queue:work.waitForTaskToken\",\"TimeoutSeconds\":20,\"Retry\":[{\"ErrorEquals\":["
+     "\"States.Timeout\"],\"IntervalSeconds\":1,\"BackoffRate\":1,\"MaxAttempts\":40}]," END "}}}"},
+    {"family", 2,
+     "{\"StartAt\":\"C\",\"States\":{\"C\":" CHILD("", "\"OutputPath\":\"$.Output\"," NEXT(
+                                                           "T2")) ","
+                                                                  "\"T2\":" TASK(END) "}}"},
+    {"named", 2,
+     "{\"StartAt\":\"C\",\"States\":{\"C\":" CHILD(
+         ",\"Name.$\":\"States.Format('{}-kid',$$.Execution.Name)\"",
+         "\"OutputPath\":\"$.Output\"," NEXT("T2")) ",\"T2\":" TASK(END) "}}"},
+    {"brood", 2,
+     "{\"StartAt\":\"P\",\"States\":{\"P\":{\"Type\":\"Parallel\",\"ResultPath\":null,"
+     "\"Branches\":[" BRANCH("A") "," BRANCH("B") "," BRANCH("D") "]," NEXT("T1") "},"
+                                                                                  "\"T1\":" TASK(
+                                                                                      END) "}}"},
+    {"kid", 1, "{\"StartAt\":\"T1\",\"States\":{\"T1\":" TASK(END) "}}"},
 };
+enum { CALL = 8, FAMILY, NAMED, BROOD, KID };
 
 const char *workflow_name(uint32_t index)
 {
@@ -61,6 +86,8 @@ void workflow_rules(struct checkers *c)
 {
     checkers_rules(c, STR("retry"),
                    &(struct check_rules){.attempts_max = RETRY_ATTEMPTS, .backoff_us = US_PER_S});
+    checkers_rules(c, STR("call"), &(struct check_rules){.attempts_max = 41});
+    checkers_rules(c, STR("brood"), &(struct check_rules){.attempts_max = 1, .parallel = true});
 }
 
 void order_payload(const struct order *o, uint32_t steps, char *out, size_t size)
@@ -72,29 +99,68 @@ void order_payload(const struct order *o, uint32_t steps, char *out, size_t size
 
 unsigned order_end(const struct order *o, uint32_t *steps, const char **error)
 {
-    static const uint32_t all[WORKFLOWS] = {5, 2, 2, 1, 1, 1, 1, 1};
+    static const uint32_t all[WORKFLOWS] = {5, 2, 2, 1, 1, 1, 1, 1, 1, 2, 2, 1, 1};
     *steps = all[o->workflow];
     *error = NULL;
     if (o->workflow == 2 && o->variant == 1) {
         *error = "Chosen";
     } else if ((o->workflow == 3 && o->variant == 1) || (o->workflow == 7 && o->variant == 2)) {
         *error = "Broken";
+    } else if (o->workflow == CALL && o->variant == 1) {
+        *error = "NoAnswer";
+    } else if (order_child_fails(o)) {
+        *error = "States.TaskFailed";
     } else if (o->workflow == 6 && o->variant == 1) {
         *error = "States.Timeout";
     }
     return *error != NULL ? EXEC_FAILED : EXEC_SUCCEEDED;
 }
 
-bool order_may_time_out(const struct order *o, struct str error)
+bool order_excused(struct run *r, const struct order *o, struct str error)
 {
-    return o->workflow == 6 && str_eqc(error, "States.Timeout");
+    bool childless = r->swarm.lossy && order_children(o) > 0 &&
+                     str_eqc(error, "StepFunctions.StateMachineDoesNotExistException");
+    if (childless) {
+        r->definitions &= ~(1U << KID); /* it is put again */
+    }
+    return childless || (o->workflow == 6 && str_eqc(error, "States.Timeout"));
 }
 
-struct order *order_find(struct run *r, struct str name)
+bool order_child_fails(const struct order *o)
+{
+    return (o->workflow == FAMILY || o->workflow == NAMED || o->workflow == BROOD) &&
+           o->variant == 1;
+}
+
+uint32_t order_children(const struct order *o)
+{
+    return o->workflow == BROOD ? 3 : o->workflow == FAMILY || o->workflow == NAMED ? 1 : 0;
+}
+
+bool order_calls(const struct order *o)
+{
+    return o->workflow == CALL;
+}
+
+/* Of a child only the input tells: {"n":<number>,... */
+static struct str order_number(struct str workflow, struct str name, struct str input)
+{
+    size_t digits = 0;
+    if (!str_eqc(workflow, "kid")) {
+        return str_starts(name, STR("o-")) ? str_sub(name, 2, name.size) : STR_NONE;
+    }
+    input = str_starts(input, STR("{\"n\":")) ? str_sub(input, 5, input.size) : STR_NONE;
+    while (digits < input.size && input.p[digits] >= '0' && input.p[digits] <= '9') {
+        digits++;
+    }
+    return str_sub(input, 0, digits);
+}
+
+struct order *order_find(struct run *r, struct str workflow, struct str name, struct str input)
 {
     uint64_t n;
-    if (!str_starts(name, STR("o-")) || str_to_u64(str_sub(name, 2, name.size), &n) != ERR_OK ||
-        n >= r->orders_len) {
+    struct str number = order_number(workflow, name, input);
+    if (str_to_u64(number, &n) != ERR_OK || n >= r->orders_len) {
         return NULL;
     }
     return &r->orders[n];
@@ -104,7 +170,7 @@ static struct order *order_new(struct run *r, struct rng *rng)
 {
     struct order *o = &r->orders[r->orders_len];
     o->n = r->orders_len++;
-    o->workflow = (uint32_t)rng_below(rng, WORKFLOWS);
+    o->workflow = (uint32_t)rng_below(rng, STARTABLE);
     o->variant = (uint32_t)rng_below(rng, workflows[o->workflow].variants);
     (void)snprintf(o->name, sizeof(o->name), "o-%" PRIu32, o->n);
     size_t len = (size_t)rng_between(rng, 1, sizeof(o->pay) - 1);
@@ -203,7 +269,7 @@ static void end_judged(struct run *r, const struct actor_request *q, unsigned st
     if (status == EXEC_ABORTED && o->stop_sent) {
         return;
     }
-    if (order_may_time_out(o, error)) {
+    if (order_excused(r, o, error)) {
         return;
     }
     if (status != end) {

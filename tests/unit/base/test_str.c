@@ -78,6 +78,23 @@ START_TEST(utf8)
 }
 END_TEST
 
+/* Long runs of ASCII are read many bytes at a time: what is not ASCII is found at each place. */
+START_TEST(utf8_at_each_place)
+{
+    enum { ROOM = 200 };
+    char text[ROOM + 1];
+    for (size_t size = 2; size <= ROOM; size++) {
+        for (size_t at = 0; at + 1 < size; at++) {
+            memset(text, 'x', size);
+            memcpy(text + at, "\xc3\xa4", 2);
+            ck_assert_msg(str_is_utf8((struct str){text, size}), "%zu of %zu", at, size);
+            text[at + 1] = 'x';
+            ck_assert_msg(!str_is_utf8((struct str){text, size}), "%zu of %zu", at, size);
+        }
+    }
+}
+END_TEST
+
 START_TEST(names)
 {
     char longest[256];
@@ -407,6 +424,7 @@ int main(void)
     const TTest *const tests[] = {views,
                                   order_is_bytewise,
                                   utf8,
+                                  utf8_at_each_place,
                                   names,
                                   dup_is_closed_and_bounded,
                                   buffer_grows,

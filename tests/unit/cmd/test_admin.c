@@ -16,6 +16,7 @@ struct fixture {
     struct sim_store *store;
     struct host *host;
     struct node *node;
+    struct coord *coord;
     struct node_config config;
     struct node_events events;
     struct fault_set faults;
@@ -168,8 +169,8 @@ static void expect(struct fixture *f, const char *request, const char *body, int
                       strstr(k.type, text) != NULL,
                   "%s: no \"%s\" in %s\n%s%s", request, text, k.type, k.extra, k.body);
     bool problem = strcmp(k.type, "application/problem+json") == 0;
-    ck_assert_msg(problem == (k.status >= 400 && strstr(k.body, "{\"checks\":") != k.body), "%s: %s",
-                  request, k.type);
+    ck_assert_msg(problem == (k.status >= 400 && strstr(k.body, "{\"checks\":") != k.body),
+                  "%s: %s", request, k.type);
     ck_assert_ptr_nonnull(strstr(k.extra, "X-Request-Id: "));
 }
 
@@ -203,7 +204,9 @@ static void on_stopped(struct node_events *ev)
 static void boot(struct host *h)
 {
     struct fixture *f = h->user;
+    f->coord = coord_db_new();
     struct node_ports ports = {.loops = &h->factory,
+                               .coord = f->coord,
                                .clock = &h->clock.base,
                                .transport = &f->net->base,
                                .store = &f->store->base,
@@ -220,7 +223,9 @@ static void stop(struct host *h)
 
 static void node_frees(struct host *h)
 {
-    node_free(((struct fixture *)h->user)->node);
+    struct fixture *f = h->user;
+    node_free(f->node);
+    coord_db_free(f->coord);
 }
 
 static void setup(struct fixture *f, int seed)

@@ -484,7 +484,7 @@ END_TEST
 
 struct names {
     struct history_sink sink;
-    struct buf b;
+    struct buf b, api;
     uint32_t n;
 };
 
@@ -497,6 +497,8 @@ static void on_event(struct history_sink *s, const struct history_event *e)
     buf_printf(&n->b, "%u<-%u %s %.*s ", e->id, e->previous_id, e->type, STR_ARG(e->scope));
     json_write(&n->b, e->details);
     buf_putc(&n->b, '\n');
+    history_write(&n->api, e);
+    buf_putc(&n->api, '\n');
 }
 
 START_TEST(test_history)
@@ -518,6 +520,15 @@ START_TEST(test_history)
         "11<-10 MapStateSucceeded  {}\n"
         "12<-11 MapStateExited  {\"name\":\"M\",\"output\":\"[8]\"}\n"
         "13<-12 ExecutionSucceeded  {\"output\":\"[8]\"}\n";
+    static const char *const api[] = {
+        ",\"type\":\"ExecutionStarted\",\"id\":1,\"previousEventId\":0,"
+        "\"executionStartedEventDetails\":{\"input\":\"[7]\"}}\n",
+        ",\"type\":\"TaskStateEntered\",\"id\":5,\"previousEventId\":4,\"scope\":\"M[0]\","
+        "\"stateEnteredEventDetails\":{\"name\":\"A\",\"input\":\"7\"}}\n",
+        "\"stateExitedEventDetails\":{\"name\":\"M\",\"output\":\"[8]\"}}\n",
+        ",\"type\":\"MapStateSucceeded\",\"id\":11,\"previousEventId\":10}\n",
+        "\"taskScheduledEventDetails\":{\"resourceType\":\"queue\",",
+    };
     struct names n = {.sink = {on_event}};
     struct cx c;
     struct exec *y;
@@ -532,12 +543,18 @@ START_TEST(test_history)
     cx_start(&c, "[7]");
     ck_assert_int_eq(cx_succeed(&c, cx_task(&c, 0).token, "8"), FACT_ACCEPTED);
     buf_init(&n.b, 0);
+    buf_init(&n.api, 0);
     y = exec_new(&c.ident, c.def);
     for (uint32_t i = 0; i < c.rows_len; i++) {
         ck_assert(exec_apply_row(y, i + 1, c.at[i], c.rows[i], &n.sink, NULL) == ERR_OK);
     }
     buf_putc(&n.b, 0);
     ck_assert_str_eq(n.b.p, want);
+    buf_putc(&n.api, 0);
+    for (size_t i = 0; i < ARRAY_LEN(api); i++) {
+        ck_assert_msg(strstr(n.api.p, api[i]) != NULL, "no %s in %s", api[i], n.api.p);
+    }
+    buf_fini(&n.api);
     ck_assert_uint_eq(exec_event_count(y), n.n);
     buf_fini(&n.b);
     exec_free(y);

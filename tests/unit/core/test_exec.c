@@ -69,6 +69,7 @@ static struct fact random_fact(struct cx *c)
         f.type = FACT_TASK_HEARTBEAT_LOST;
     } else if (what < 62) {
         f.type = FACT_TASK_SUBMITTED;
+        f.child.b[0] = (uint8_t)rng_below(&c->rng, 2); /* with a child, or without */
     } else if (what < 65) {
         f.token.nonce++;
     } else if (what < 68) {

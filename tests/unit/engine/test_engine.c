@@ -5,344 +5,6 @@
 
 #include "base/mem.h"
 
-/* ---- the peer: a client and worker over the transport port ---- */
-
-struct peer {
-    struct fixture *f;
-    struct loop *loop;
-    struct net_dialer *dialer;
-    struct net_dial_handler handler;
-    bool up, greeted;
-    uint64_t next_id;
-    char queue[64];
-    uint32_t capacity;
-};
-
-static void peer_on_task(struct fixture *f, const struct msg_task *t)
-{
-    if (f->tasks < ARRAY_LEN(f->task_at)) {
-        f->task_at[f->tasks] = world_wall(f->world);
-    }
-    f->tasks++;
-    if (f->hold) {
-        ck_assert_uint_lt(f->held_len, ARRAY_LEN(f->held));
-        f->held[f->held_len++] = *t;
-        return;
-    }
-    char input[512];
-    (void)snprintf(input, sizeof(input), "%.*s", STR_ARG(t->input));
-    peer_complete(f, &t->token, input, NULL);
-}
-
-static void peer_on_poll_ok(struct fixture *f, const struct msg_poll_ok *m)
-{
-    for (uint32_t i = 0; i < m->acks_len; i++) {
-        f->acked += m->acks[i] == ERR_OK;
-        f->stale += m->acks[i] == ERR_STALE;
-    }
-    for (uint32_t i = 0; i < m->tasks_len; i++) {
-        peer_on_task(f, &m->tasks[i]);
-    }
-    if (m->acks_len == 0 && !f->hold) {
-        peer_poll(f, f->peer->queue, f->peer->capacity, 1000);
-    }
-}
-
-static void peer_on_history(struct fixture *f, const struct msg_history_ok *m)
-{
-    f->pages++;
-    f->page_len = m->events_len;
-    f->page_last = m->last;
-    for (uint32_t i = 0; i < m->events_len; i++) {
-        char text[256];
-        (void)snprintf(text, sizeof(text), "%.*s", STR_ARG(m->events[i]));
-        const char *id = strstr(text, "\"id\":");
-        ck_assert_ptr_nonnull(id);
-        f->page_ids[i] = (uint32_t)strtoul(id + 5, NULL, 10);
-    }
-}
-
-static void peer_on_msg(struct fixture *f, const struct msg *m)
-{
-    switch ((unsigned)m->type) {
-    case MSG_HELLO_OK:
-        f->peer->greeted = true;
-        break;
-    case MSG_START_OK:
-        (void)snprintf(f->execution[f->started % ARRAY_LEN(f->execution)], EXEC_ID_TEXT + 1, "%.*s",
-                       STR_ARG(m->u.start_ok.execution));
-        f->started++;
-        break;
-    case MSG_DEF_PUT_OK:
-        f->defined++;
-        break;
-    case MSG_DEF_DELETE_OK:
-        f->deleted++;
-        break;
-    case MSG_HISTORY_OK:
-        peer_on_history(f, &m->u.history_ok);
-        break;
-    case MSG_POLL_OK:
-        peer_on_poll_ok(f, &m->u.poll_ok);
-        break;
-    case MSG_WATCH_OK:
-        f->ended += m->u.watch_ok.ended;
-        f->succeeded += m->u.watch_ok.status == EXEC_SUCCEEDED;
-        (void)snprintf(f->output, sizeof(f->output), "%.*s", STR_ARG(m->u.watch_ok.output));
-        break;
-    case MSG_ERROR:
-        f->errors++;
-        f->exists += m->u.error.code == ERR_EXISTS;
-        f->last_error = m->u.error.code;
-        (void)snprintf(f->last_text, sizeof(f->last_text), "%.*s", STR_ARG(m->u.error.text));
-        break;
-    default:
-        break;
-    }
-}
-
-static void peer_on_reply(struct net_dial_handler *h, uint64_t id, struct str body)
-{
-    (void)id;
-    struct peer *p = CONTAINER_OF(h, struct peer, handler);
-    struct arena a;
-    arena_init(&a, 0);
-    struct msg_reader r;
-    struct err_detail d = {0};
-    ck_assert_int_eq(msg_reader_begin(&r, body, &a, &d), ERR_OK);
-    struct msg m;
-    enum err e;
-    while (msg_reader_next(&r, &m, &e, &d)) {
-        ck_assert_int_eq(e, ERR_OK);
-        peer_on_msg(p->f, &m);
-    }
-    ck_assert_int_eq(msg_reader_end(&r, &d), ERR_OK);
-    arena_fini(&a);
-}
-
-static void peer_on_up(struct net_dial_handler *h)
-{
-    struct peer *p = CONTAINER_OF(h, struct peer, handler);
-    p->up = true;
-    struct msg m = {.type = MSG_HELLO};
-    m.u.hello.protocol = MSG_PROTOCOL;
-    m.u.hello.name = STR("peer");
-    m.u.hello.instance = 77;
-    struct task_token held[64];
-    for (uint32_t i = 0; i < p->f->held_len; i++) {
-        held[i] = p->f->held[i].token;
-    }
-    m.u.hello.held = held;
-    m.u.hello.held_len = p->f->held_len;
-    peer_send(p->f, &m);
-}
-
-static void peer_on_down(struct net_dial_handler *h)
-{
-    struct peer *p = CONTAINER_OF(h, struct peer, handler);
-    p->up = p->greeted = false;
-}
-
-static void peer_boot(struct host *h)
-{
-    struct fixture *f = h->user;
-    struct peer *p = MEM_NEW(struct peer);
-    p->f = f;
-    p->handler =
-        (struct net_dial_handler){.up = peer_on_up, .down = peer_on_down, .reply = peer_on_reply};
-    f->peer = p;
-    struct loop *l = h->factory.make(&h->factory, "peer");
-    p->loop = l;
-    struct err_detail d = {0};
-    ck_assert_int_eq(f->net->base.ops->dial(&f->net->base, l, f->config.listen, &p->handler,
-                                            &p->dialer, &d),
-                     ERR_OK);
-}
-
-/* A frame on its way to the peer's loop: tests send from outside of any callback. */
-struct outgoing {
-    struct loop_task task;
-    struct peer *peer;
-    uint64_t id;
-    struct buf frame;
-};
-
-static void outgoing_run(struct loop_task *task)
-{
-    struct outgoing *o = CONTAINER_OF(task, struct outgoing, task);
-    struct net_dialer *d = o->peer->dialer;
-    enum err e = d->ops->send(d, o->id, buf_str(&o->frame));
-    ck_assert_int_eq(e, ERR_OK);
-    buf_fini(&o->frame);
-    mem_free(o);
-}
-
-static struct outgoing *outgoing;
-static void outgoing_post(struct host *h)
-{
-    struct fixture *f = h->user;
-    loop_post(f->peer->loop, &outgoing->task);
-}
-
-void peer_send(struct fixture *f, struct msg *m)
-{
-    struct outgoing *o = MEM_NEW(struct outgoing);
-    struct msg_writer w;
-    struct err_detail d = {0};
-    buf_init(&o->frame, 0);
-    m->corr = ++f->peer->next_id;
-    msg_writer_begin(&w, &o->frame);
-    ck_assert_int_eq(msg_writer_add(&w, m, &d), ERR_OK);
-    msg_writer_end(&w);
-    o->peer = f->peer;
-    o->id = m->corr;
-    o->task = (struct loop_task){.run = outgoing_run, .name = "peer sends"};
-    outgoing = o;
-    if (f->world->running == NULL) {
-        host_run(f->peer_host, outgoing_post);
-    } else {
-        loop_post(f->peer->loop, &o->task);
-    }
-}
-
-void peer_start(struct fixture *f, const char *workflow, const char *name, const char *input)
-{
-    struct msg m = {.type = MSG_START};
-    m.u.start.workflow = str_of(workflow);
-    m.u.start.name = str_of(name);
-    m.u.start.input = str_of(input);
-    peer_send(f, &m);
-}
-
-void peer_define(struct fixture *f, const char *workflow, const char *text)
-{
-    struct msg m = {.type = MSG_DEF_PUT};
-    m.u.def_put.workflow = str_of(workflow);
-    m.u.def_put.text = str_of(text);
-    uint32_t before = f->defined;
-    peer_send(f, &m);
-    RUN_UNTIL(f, f->defined > before, 10 * US_PER_S);
-}
-
-void peer_watch(struct fixture *f, const char *execution)
-{
-    struct msg m = {.type = MSG_WATCH};
-    m.u.watch.execution = str_of(execution);
-    m.u.watch.wait_ms = 60000;
-    peer_send(f, &m);
-}
-
-void peer_poll(struct fixture *f, const char *queue, uint32_t capacity, uint32_t wait_ms)
-{
-    if (queue != f->peer->queue) {
-        (void)snprintf(f->peer->queue, sizeof(f->peer->queue), "%s", queue);
-    }
-    f->peer->capacity = capacity;
-    struct str q = str_of(f->peer->queue);
-    struct msg m = {.type = MSG_POLL};
-    m.u.poll.queues = &q;
-    m.u.poll.queues_len = 1;
-    m.u.poll.capacity = capacity;
-    m.u.poll.wait_ms = wait_ms;
-    peer_send(f, &m);
-}
-
-void peer_complete(struct fixture *f, const struct task_token *t, const char *output,
-                   const char *error)
-{
-    struct str q = str_of(f->peer->queue);
-    struct msg_completion c = {.token = *t};
-    c.status = error != NULL ? MSG_COMPLETION_FAILURE : MSG_COMPLETION_SUCCESS;
-    c.output = str_of(output);
-    c.error = str_of(error);
-    struct msg m = {.type = MSG_POLL};
-    m.u.poll.queues = &q;
-    m.u.poll.queues_len = 1;
-    m.u.poll.capacity = f->hold ? 0 : 1;
-    m.u.poll.completions = &c;
-    m.u.poll.completions_len = 1;
-    peer_send(f, &m);
-}
-
-/* ---- the node ---- */
-
-static void on_started(struct node_events *ev, enum err e, struct str address, struct str detail)
-{
-    (void)ev;
-    (void)address;
-    ck_assert_msg(e == ERR_OK, "%.*s", STR_ARG(detail));
-}
-
-static void on_state(struct node_events *ev, enum owner_state s)
-{
-    CONTAINER_OF(ev, struct fixture, events)->active = s == OWNER_ACTIVE;
-}
-
-static void on_stopped(struct node_events *ev)
-{
-    CONTAINER_OF(ev, struct fixture, events)->stopped = true;
-}
-
-static void node_boot(struct host *h)
-{
-    struct fixture *f = h->user;
-    struct node_ports ports = {.loops = &h->factory,
-                               .clock = &h->clock.base,
-                               .transport = &f->net->base,
-                               .store = &f->store->base,
-                               .faults = &f->faults,
-                               .seed = f->world->seed + h->lives};
-    f->node = node_start(&f->config, &ports, &f->events);
-}
-
-static void node_gone(struct host *h)
-{
-    struct fixture *f = h->user;
-    f->node = NULL;
-    f->active = false;
-}
-
-static void node_stop_now(struct host *h)
-{
-    node_stop(((struct fixture *)h->user)->node);
-}
-
-void fixture_setup(struct fixture *f, uint64_t seed)
-{
-    memset(f, 0, sizeof(*f));
-    f->world = world_new(seed, false, false);
-    f->net = sim_net_new(f->world);
-    f->store = sim_store_new(f->world, 0, 16);
-    fault_init(&f->faults, NULL, NULL);
-    node_config_defaults(&f->config);
-    f->config.listen = STR("tcp://node:7070");
-    f->config.window_us = 20 * US_PER_S;
-    f->config.promote_us = 5 * US_PER_S;
-    f->config.turn_loops = seed % 3 == 0 ? 0 : (uint32_t)(seed % 3);
-    f->events =
-        (struct node_events){.started = on_started, .state = on_state, .stopped = on_stopped};
-    f->node_host = host_new(f->world, "node");
-    f->node_host->boot = node_boot;
-    f->node_host->gone = node_gone;
-    f->node_host->user = f;
-    f->peer_host = host_new(f->world, "peer");
-    f->peer_host->boot = peer_boot;
-    f->peer_host->user = f;
-    host_boot(f->node_host);
-    RUN_UNTIL(f, f->active, 60 * US_PER_S);
-    host_boot(f->peer_host);
-    RUN_UNTIL(f, f->peer != NULL && f->peer->greeted, 10 * US_PER_S);
-}
-
-void fixture_teardown(struct fixture *f)
-{
-    world_free(f->world);
-    sim_store_free(f->store);
-    sim_net_free(f->net);
-}
-
-/* ---- tests ---- */
-
 static const char chain[] =
     "{\"StartAt\":\"A\",\"States\":{"
     "\"A\":{\"Type\":\"Task\",\"Resource\":\"queue:work\",\"Next\":\"B\"},"
@@ -386,6 +48,31 @@ START_TEST(same_name_same_execution)
     }
     peer_start(&f, "chain", "one", "{\"n\":2}");
     RUN_UNTIL(&f, f.exists == 1, 10 * US_PER_S);
+    fixture_teardown(&f);
+}
+END_TEST
+
+/* threadPools.workflow.queueCapacity: so many requests may be inside; one more is answered LIMIT, at
+ * once and without effect, and there is room again when those are answered. */
+START_TEST(the_door_has_a_bound)
+{
+    enum { ROOM = 4, ALL = 10 };
+    struct fixture f;
+    char name[16];
+    fixture_setup_with(&f, (uint64_t)_i, ROOM);
+    peer_define(&f, "chain", chain);
+    f.store->latency_us = 2 * US_PER_S;
+    for (int i = 0; i < ALL; i++) {
+        (void)snprintf(name, sizeof(name), "n%d", i);
+        peer_start(&f, "chain", name, "{}");
+    }
+    RUN_UNTIL(&f, f.errors == ALL - ROOM, US_PER_S);
+    ck_assert_uint_eq(f.last_error, ERR_LIMIT);
+    ck_assert_uint_eq(f.started, 0);
+    RUN_UNTIL(&f, f.started == ROOM, 60 * US_PER_S);
+    peer_start(&f, "chain", "n9", "{}");
+    RUN_UNTIL(&f, f.started == ROOM + 1, 60 * US_PER_S);
+    ck_assert_uint_eq(f.errors, ALL - ROOM);
     fixture_teardown(&f);
 }
 END_TEST
@@ -465,72 +152,13 @@ START_TEST(crash_with_a_held_task)
 }
 END_TEST
 
-/* ---- two nodes on one database ---- */
-
-struct second {
-    struct node_events events;
-    struct node_config config;
-    struct fixture *f;
-    bool active, standby;
-    struct node *node;
-};
-
-static void second_started(struct node_events *ev, enum err e, struct str address,
-                           struct str detail)
-{
-    (void)ev;
-    (void)address;
-    ck_assert_msg(e == ERR_OK, "%.*s", STR_ARG(detail));
-}
-
-static void second_state(struct node_events *ev, enum owner_state s)
-{
-    struct second *n = CONTAINER_OF(ev, struct second, events);
-    n->active = s == OWNER_ACTIVE;
-    n->standby = s == OWNER_STANDBY;
-}
-
-static void second_stopped(struct node_events *ev)
-{
-    (void)ev;
-}
-
-static void second_boot(struct host *h)
-{
-    struct second *n = h->user;
-    struct node_ports ports = {.loops = &h->factory,
-                               .clock = &h->clock.base,
-                               .transport = &n->f->net->base,
-                               .store = &n->f->store->base,
-                               .seed = n->f->world->seed + 1000 + h->lives};
-    n->node = node_start(&n->config, &ports, &n->events);
-}
-
-static struct host *second_make(struct fixture *f, struct second *n)
-{
-    memset(n, 0, sizeof(*n));
-    n->f = f;
-    n->config = f->config;
-    n->config.node_id = STR("node-2");
-    n->config.listen = STR("tcp://node2:7070");
-    n->events = (struct node_events){.started = second_started,
-                                     .state = second_state,
-                                     .stopped = second_stopped};
-    struct host *h = host_new(f->world, "node2");
-    h->boot = second_boot;
-    h->user = n;
-    host_boot(h);
-    RUN_UNTIL(f, n->standby, 60 * US_PER_S);
-    return h;
-}
-
 /* The second node stands by while the first lives, and takes over when its lease has ended. */
 START_TEST(standby_takes_over_after_the_lease)
 {
     struct fixture f;
     struct second n;
     fixture_setup(&f, (uint64_t)_i);
-    (void)second_make(&f, &n);
+    (void)fixture_second(&f, &n);
     world_run(f.world, f.world->now_us + 60 * US_PER_S);
     ck_assert(f.active && n.standby);
     int64_t died = f.world->now_us;
@@ -548,7 +176,7 @@ START_TEST(frozen_owner_is_evicted_and_stands_by)
     struct fixture f;
     struct second n;
     fixture_setup(&f, (uint64_t)_i);
-    (void)second_make(&f, &n);
+    (void)fixture_second(&f, &n);
     peer_define(&f, "waiting", waiting);
     peer_start(&f, "waiting", "w", "{\"s\":15}");
     RUN_UNTIL(&f, f.started == 1, 10 * US_PER_S);
@@ -567,9 +195,9 @@ START_TEST(drained_owner_hands_over_at_once)
     struct fixture f;
     struct second n;
     fixture_setup(&f, (uint64_t)_i);
-    (void)second_make(&f, &n);
+    (void)fixture_second(&f, &n);
     int64_t asked = f.world->now_us;
-    host_run(f.node_host, node_stop_now);
+    host_run(f.node_host, fixture_stop_node);
     RUN_UNTIL(&f, n.active, 30 * US_PER_S);
     ck_assert(f.stopped);
     ck_assert_int_le(f.world->now_us - asked, 4 * US_PER_S);
@@ -629,6 +257,41 @@ START_TEST(lost_answers_and_failed_transactions)
 }
 END_TEST
 
+static uint64_t commits_seen;
+static void on_committed(struct sim_store_watch *w, const struct store_req *r)
+{
+    (void)w;
+    commits_seen += r->op == STORE_COMMIT;
+}
+
+/* The fences are held for longer than a commit waits for them: nothing is wrong with its turns, and it
+ * stays as large as it is. */
+START_TEST(locked_batch_stays_whole)
+{
+    enum { MANY = 60 };
+    struct sim_store_watch watch = {.committed = on_committed};
+    struct fixture f;
+    fixture_setup(&f, (uint64_t)_i);
+    peer_define(&f, "chain", chain);
+    f.hold = true;
+    peer_poll(&f, "work", MANY, 60000);
+    peer_start(&f, "chain", "first", "{}");
+    RUN_UNTIL(&f, f.held_len == 1, 10 * US_PER_S);
+    sim_store_lock(f.store, 12 * (int64_t)US_PER_S);
+    f.store->watch = &watch;
+    commits_seen = 0;
+    for (int i = 0; i < MANY; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "x%d", i);
+        peer_start(&f, "chain", name, "{\"n\":1}");
+    }
+    RUN_UNTIL(&f, f.started == 1 + MANY, 30 * US_PER_S);
+    f.store->watch = NULL;
+    ck_assert_uint_le(commits_seen, 6);
+    fixture_teardown(&f);
+}
+END_TEST
+
 /* Deadlines whose turns are refused again and again fire all the same. */
 START_TEST(deadlines_outlive_refusals)
 {
@@ -676,6 +339,49 @@ START_TEST(many_stale_outcomes)
     RUN_UNTIL(&f, f.stale == MANY, 10 * US_PER_S);
     peer_complete(&f, &f.held[0].token, "{}", NULL);
     RUN_UNTIL(&f, f.acked == 1, 10 * US_PER_S);
+    fixture_teardown(&f);
+}
+END_TEST
+
+static void list_workflow(struct fixture *f, struct str workflow, uint32_t rows)
+{
+    struct msg m = {.type = MSG_LIST};
+    m.u.list.workflow = workflow;
+    uint32_t before = f->lists;
+    peer_send(f, &m);
+    RUN_UNTIL(f, f->lists == before + 1, 10 * US_PER_S);
+    ck_assert_uint_eq(f->listed, rows);
+}
+
+static void describe_one(struct fixture *f)
+{
+    struct msg m = {.type = MSG_DESCRIBE};
+    m.u.describe.execution = str_of(f->execution[0]);
+    uint32_t before = f->described;
+    peer_send(f, &m);
+    RUN_UNTIL(f, f->described == before + 1, 10 * US_PER_S);
+}
+
+/* What there is none of is absent, never an empty text; an empty filter is none. */
+START_TEST(none_is_not_empty)
+{
+    struct fixture f;
+    fixture_setup(&f, (uint64_t)_i);
+    f.hold = true;
+    peer_define(&f, "chain", chain);
+    peer_start(&f, "chain", "one", "{}");
+    RUN_UNTIL(&f, f.started == 1, 10 * US_PER_S);
+    describe_one(&f);
+    ck_assert(!f.has_output && !f.has_error && !f.has_cause);
+    list_workflow(&f, STR_NONE, 1);
+    list_workflow(&f, STR(""), 1);
+    list_workflow(&f, STR("other"), 0);
+    peer_poll(&f, "work", 1, 5000);
+    RUN_UNTIL(&f, f.held_len == 1, 10 * US_PER_S);
+    peer_complete(&f, &f.held[0].token, NULL, "Broken");
+    RUN_UNTIL(&f, f.acked == 1, 10 * US_PER_S);
+    describe_one(&f);
+    ck_assert(!f.has_output && f.has_error && !f.has_cause);
     fixture_teardown(&f);
 }
 END_TEST
@@ -880,7 +586,7 @@ START_TEST(stops_clean)
     peer_poll(&f, "work", 5, 5000);
     peer_start(&f, "chain", "one", "{}");
     RUN_UNTIL(&f, f.acked == 3, 30 * US_PER_S);
-    host_run(f.node_host, node_stop_now);
+    host_run(f.node_host, fixture_stop_node);
     RUN_UNTIL(&f, f.stopped, 10 * US_PER_S);
     fixture_teardown(&f);
 }
@@ -894,6 +600,7 @@ int main(void)
     tcase_set_timeout(c, 60);
     tcase_add_loop_test(c, chain_of_tasks_ends_with_its_data, 0, 6);
     tcase_add_loop_test(c, same_name_same_execution, 0, 6);
+    tcase_add_loop_test(c, the_door_has_a_bound, 0, 6);
     tcase_add_loop_test(c, waits_fire_once_and_never_early, 0, 6);
     tcase_add_loop_test(c, double_and_stale_outcomes, 0, 6);
     tcase_add_loop_test(c, crash_with_a_held_task, 0, 6);
@@ -902,8 +609,10 @@ int main(void)
     tcase_add_loop_test(c, drained_owner_hands_over_at_once, 0, 6);
     tcase_add_loop_test(c, store_away_and_back, 0, 6);
     tcase_add_loop_test(c, lost_answers_and_failed_transactions, 0, 12);
+    tcase_add_loop_test(c, locked_batch_stays_whole, 0, 6);
     tcase_add_loop_test(c, deadlines_outlive_refusals, 0, 6);
     tcase_add_loop_test(c, many_stale_outcomes, 0, 3);
+    tcase_add_loop_test(c, none_is_not_empty, 0, 3);
     tcase_add_loop_test(c, deleted_workflow_starts_nothing, 0, 3);
     tcase_add_loop_test(c, tasks_larger_than_an_answer, 0, 2);
     tcase_add_loop_test(c, history_in_pages, 0, 3);

@@ -50,6 +50,7 @@ static void boot(struct host *h)
 {
     struct fixture *f = h->user;
     struct engine_config c = {.store = &f->store->base,
+                              .coord = coord_db_new(), /* goes with the host */
                               .transport = &f->net->base,
                               .faults = &f->faults,
                               .seed = f->world->seed,
@@ -63,6 +64,7 @@ static void boot(struct host *h)
                               .timers_chunk = 100,
                               .cache_bytes = 1 << 20,
                               .definitions = 10,
+                              .definition_us = 3600 * (int64_t)US_PER_S,
                               .batches = 2,
                               .batch_min = 64,
                               .requests_max = f->requests_max,

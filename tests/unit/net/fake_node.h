@@ -64,7 +64,9 @@ struct fake_cluster {
     /* Every n-th frame is carried out and its answer lost with the connection; 0: none. */
     unsigned lose_every;
     unsigned busy; /* so many next starts are answered with LIMIT */
-    _Atomic unsigned frames, lost, polls, starts, accepted, stale, beats, hellos, created, requeued;
+    _Atomic unsigned frames, lost, polls, describes, starts, accepted, stale, beats, hellos,
+        created, requeued;
+    _Atomic unsigned named; /* tokens in heartbeats */
     _Atomic unsigned running;
 };
 
@@ -352,6 +354,7 @@ static inline void fake_beat(struct fake_cluster *c, struct arena *a,
 {
     uint32_t *codes = ARENA_ARRAY(a, uint32_t, in->tokens_len + 1);
     c->beats++;
+    c->named += in->tokens_len;
     for (uint32_t i = 0; i < in->tokens_len; i++) {
         codes[i] = ERR_STOPPED;
         for (struct fake_task *t = c->tasks; t != NULL; t = t->next) {
@@ -441,6 +444,7 @@ static inline bool fake_handle(struct fake_node *n, struct net_request *r, struc
         fake_start(c, &in->u.start, out);
         break;
     case MSG_DESCRIBE:
+        c->describes++;
         x = in->u.describe.execution.size > 0
                 ? fake_find(c, in->u.describe.execution)
                 : fake_by_name(c, in->u.describe.workflow, in->u.describe.name);
@@ -473,11 +477,11 @@ static inline bool fake_handle(struct fake_node *n, struct net_request *r, struc
         x = fake_find(c, in->u.watch.execution);
         if (x == NULL) {
             *out = fake_error(ERR_NO_EXECUTION, "no such execution");
-        } else if (x->status == 1) {
+        } else if (x->status == 1 && in->u.watch.wait_ms > 0) {
             return false;
         } else {
             out->type = MSG_WATCH_OK;
-            out->u.watch_ok = (struct msg_watch_ok){.ended = true, .status = x->status};
+            out->u.watch_ok = (struct msg_watch_ok){.ended = x->status != 1, .status = x->status};
         }
         break;
     case MSG_POLL: {

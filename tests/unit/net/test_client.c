@@ -101,6 +101,7 @@ START_TEST(arguments)
     c = client_to("tcp://127.0.0.1:9", 1000);
     carillon_execution *x = NULL;
     ck_assert_int_eq(carillon_describe(c, "no-id", NULL, NULL, &x, &e), CARILLON_INVALID);
+    ck_assert_ptr_nonnull(strstr(e.text, "no-id"));
     ck_assert_int_eq(carillon_describe(c, NULL, "w", NULL, &x, &e), CARILLON_INVALID);
     ck_assert_int_eq(carillon_start(c, NULL, NULL, NULL, NULL, &e), CARILLON_INVALID);
     ck_assert_int_eq(carillon_token_succeed(c, "abc", "{}", &e), CARILLON_INVALID);
@@ -124,6 +125,7 @@ START_TEST(nobody_there)
     ck_assert_int_eq(carillon_client_wait_ready(c, 50, &e), CARILLON_UNAVAILABLE);
     ck_assert_int_eq(carillon_start(c, "w", "n", NULL, NULL, &e), CARILLON_UNAVAILABLE);
     ck_assert_int_eq(e.code, CARILLON_UNAVAILABLE);
+    ck_assert_str_eq(e.text, "tcp://127.0.0.1:9: cannot be reached");
     carillon_client_free(c);
 }
 END_TEST
@@ -151,7 +153,7 @@ START_TEST(all_calls)
     struct job job = {0};
     carillon_worker *w = worker_on(c, echo, &job, 4, 2);
     carillon_execution *x = NULL;
-    must(carillon_wait(c, s.execution, 10000, &x, &e), &e);
+    must(carillon_wait(c, s.execution, INT64_MAX, &x, &e), &e);
     ck_assert_int_eq(x->status, CARILLON_SUCCEEDED);
     ck_assert_str_eq(x->output, "{\"a\":1}");
     ck_assert_str_eq(x->workflow, "steps-2");
@@ -167,12 +169,18 @@ START_TEST(all_calls)
     must(carillon_start(c, "steps-1", NULL, NULL, &s, &e), &e);
     ck_assert_uint_eq(strlen(s.name), 36);
     ck_assert_int_eq(carillon_wait(c, s.execution, 50, &x, &e), CARILLON_TIMEOUT);
+    ck_assert_int_eq(carillon_wait(c, s.execution, 0, &x, &e), CARILLON_TIMEOUT);
+    ck_assert_ptr_nonnull(strstr(e.text, "has not ended within 0 ms"));
     int64_t stopped = 0;
     must(carillon_stop(c, s.execution, "Test.Stop", "enough", &stopped, &e), &e);
     ck_assert_int_ne(stopped, 0);
     must(carillon_wait(c, s.execution, -1, &x, &e), &e);
     ck_assert_int_eq(x->status, CARILLON_ABORTED);
     carillon_execution_free(x);
+    unsigned asked = f->describes;
+    must(carillon_wait(c, s.execution, -1, NULL, &e), &e);
+    must(carillon_wait(c, s.execution, 0, NULL, &e), &e);
+    ck_assert_uint_eq(f->describes, asked);
 
     carillon_list *l = NULL;
     must(carillon_list_executions(c, NULL, 0, 1, NULL, &l, &e), &e);
@@ -463,6 +471,12 @@ START_TEST(busy_node)
     ck_assert_uint_eq(f->starts, 6);
     ck_assert_uint_eq(f->created, 1);
     carillon_client_free(c);
+    /* Refused to the end: nothing happened, and that is what the caller hears. */
+    f->busy = UINT_MAX;
+    c = client_to(f->nodes[0].address, 300);
+    ck_assert_int_eq(carillon_start(c, "steps-1", "m", NULL, NULL, &e), CARILLON_LIMIT);
+    ck_assert_uint_gt(f->starts, 7);
+    carillon_client_free(c);
     fake_free(f);
 }
 END_TEST
@@ -484,6 +498,31 @@ START_TEST(heartbeats_and_stop)
     carillon_started s;
     must(carillon_start(c, "steps-1", NULL, NULL, &s, &e), &e);
     while (f->beats < 3) {
+        (void)poll(NULL, 0, 1);
+    }
+    ck_assert_int_eq(job.cancelled, 0);
+    must(carillon_stop(c, s.execution, NULL, NULL, NULL, &e), &e);
+    must(carillon_worker_stop(w, 20000, &e), &e);
+    ck_assert_int_eq(job.cancelled, 1);
+    carillon_worker_free(w);
+    carillon_client_free(c);
+    fake_free(f);
+}
+END_TEST
+
+/* A task without a heartbeat of its own, in the only place, with a long handler: the node hears of it, and
+ * the handler of the stop. */
+START_TEST(long_handlers_are_named)
+{
+    struct fake_cluster *f = fake_new();
+    fake_node_start(f, 0, MSG_NODE_ACTIVE);
+    carillon_client *c = client_to(f->nodes[0].address, 0);
+    carillon_error e = {0};
+    struct job job = {0};
+    carillon_worker *w = worker_on(c, until_cancelled, &job, 1, 1);
+    carillon_started s;
+    must(carillon_start(c, "steps-1", NULL, NULL, &s, &e), &e);
+    while (f->named < 3) {
         (void)poll(NULL, 0, 1);
     }
     ck_assert_int_eq(job.cancelled, 0);
@@ -639,6 +678,7 @@ int main(void)
     tcase_add_test(t, standby_only);
     tcase_add_test(t, busy_node);
     tcase_add_test(t, heartbeats_and_stop);
+    tcase_add_test(t, long_handlers_are_named);
     tcase_add_test(t, given_back);
     tcase_add_test(t, bad_outcomes);
     tcase_add_test(t, freed_in_the_middle);

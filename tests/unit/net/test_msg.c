@@ -362,6 +362,79 @@ START_TEST(a_bad_message_does_not_spoil_the_next)
 }
 END_TEST
 
+/* An answer that does not fit the frame is left out; what was written stays, smaller ones follow. */
+START_TEST(a_full_frame_takes_smaller_messages)
+{
+    enum { BIG = 3 << 20, FIT = MESSAGE_SIZE_MAX / BIG };
+    struct buf frame;
+    struct msg_writer w;
+    struct msg_reader r;
+    struct str text = {arena_alloc(&arena, BIG), BIG};
+    memset((char *)(uintptr_t)text.p, 'x', BIG);
+    struct msg big = {.type = MSG_HISTORY_OK, .corr = 1};
+    big.u.history_ok.events = &text;
+    big.u.history_ok.events_len = 1;
+    struct msg small = {.type = MSG_ERROR, .corr = 2};
+    small.u.error.code = ERR_LIMIT;
+    buf_init(&frame, MESSAGE_SIZE_MAX);
+    msg_writer_begin(&w, &frame);
+    for (int i = 0; i < FIT + 1; i++) {
+        ck_assert_int_eq(msg_writer_add(&w, &big, NULL), i < FIT ? ERR_OK : ERR_LIMIT);
+    }
+    ck_assert_int_eq(msg_writer_add(&w, &small, NULL), ERR_OK);
+    msg_writer_end(&w);
+    ck_assert_int_eq(msg_reader_begin(&r, buf_str(&frame), &arena, NULL), ERR_OK);
+    struct msg m;
+    enum err e;
+    for (int i = 0; i < FIT + 1; i++) {
+        ck_assert(msg_reader_next(&r, &m, &e, NULL));
+        ck_assert_int_eq(e, ERR_OK);
+        ck_assert_int_eq(m.type, i < FIT ? MSG_HISTORY_OK : MSG_ERROR);
+    }
+    ck_assert_int_eq(msg_reader_end(&r, NULL), ERR_OK);
+    buf_fini(&frame);
+}
+END_TEST
+
+/* A node decodes no answers: their lists of empty records would take much memory for few bytes. */
+START_TEST(a_node_reads_requests_only)
+{
+    struct buf frame;
+    struct msg_reader r;
+    struct msg m;
+    enum err e;
+    struct err_detail d = {0};
+    buf_init(&frame, 0);
+    pack_array(&frame, 2);
+    pack_array(&frame, 6);
+    pack_u64(&frame, MSG_ERROR);
+    pack_u64(&frame, 5);
+    pack_u64(&frame, ERR_LIMIT);
+    pack_nil(&frame);
+    pack_nil(&frame);
+    pack_array(&frame, MSG_PROBLEMS_MAX);
+    for (int i = 0; i < MSG_PROBLEMS_MAX; i++) {
+        pack_array(&frame, 0);
+    }
+    pack_array(&frame, 2);
+    pack_u64(&frame, MSG_STATUS);
+    pack_u64(&frame, 6);
+    size_t used = arena.used;
+    ck_assert_int_eq(msg_reader_begin(&r, buf_str(&frame), &arena, NULL), ERR_OK);
+    r.requests_only = true;
+    ck_assert(msg_reader_next(&r, &m, &e, &d));
+    ck_assert_int_eq(e, ERR_UNSUPPORTED);
+    ck_assert_uint_eq(m.corr, 5);
+    ck_assert_uint_eq(arena.used, used);
+    d = (struct err_detail){0};
+    ck_assert(msg_reader_next(&r, &m, &e, &d));
+    ck_assert_int_eq(e, ERR_OK);
+    ck_assert_int_eq(m.type, MSG_STATUS);
+    ck_assert_int_eq(msg_reader_end(&r, NULL), ERR_OK);
+    buf_fini(&frame);
+}
+END_TEST
+
 START_TEST(table)
 {
     for (size_t i = 0; msg_info_at(i) != NULL; i++) {
@@ -500,6 +573,8 @@ int main(void)
     tcase_add_loop_test(c, over_the_limit, 0, types);
     tcase_add_test(c, fields_to_come);
     tcase_add_test(c, a_bad_message_does_not_spoil_the_next);
+    tcase_add_test(c, a_full_frame_takes_smaller_messages);
+    tcase_add_test(c, a_node_reads_requests_only);
     tcase_add_test(c, table);
     tcase_add_test(c, log_form_hides_payloads);
     tcase_add_loop_test(c, vectors, 0, (int)ARRAY_LEN(example_names));

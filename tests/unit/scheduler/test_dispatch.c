@@ -3,11 +3,12 @@
 
 #include "tests/unit/base/suite.h"
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "scheduler/dispatch.h"
 #include "tests/sim/world.h"
 
-enum { ANSWERS_MAX = 64 };
+enum { ANSWERS_MAX = 64, LEASE_US = 100 * US_PER_S };
 
 static struct world *world;
 static struct host *host;
@@ -16,6 +17,7 @@ static struct dispatch *d;
 static struct storeclock store_time;
 static struct dispatch_handler handler;
 static struct rng rng;
+static size_t room; /* of every poll's answer */
 /* what happened */
 static uint32_t answers, granted, timeouts, heartbeats, hydrations, refills;
 static uint64_t granted_seq[ANSWERS_MAX];
@@ -86,8 +88,11 @@ static void make(void)
     struct mono now = loop_now(loop);
     storeclock_init(&store_time);
     storeclock_sample(&store_time, now, now, world_wall(world));
-    d = dispatch_new(&(struct dispatch_config){
-        .loop = loop, .clock = &store_time, .handler = &handler, .tasks_max = tasks_max});
+    d = dispatch_new(&(struct dispatch_config){.loop = loop,
+                                               .clock = &store_time,
+                                               .handler = &handler,
+                                               .lease_us = LEASE_US,
+                                               .tasks_max = tasks_max});
 }
 static void boot(struct host *h)
 {
@@ -95,6 +100,7 @@ static void boot(struct host *h)
 }
 static void setup(void)
 {
+    room = MESSAGE_SIZE_MAX;
     answers = granted = timeouts = heartbeats = hydrations = refills = 0;
     handler = (struct dispatch_handler){.timed_out = on_timed_out,
                                         .hydrate = on_hydrate,
@@ -141,6 +147,7 @@ static struct dispatch_session *hello(uint64_t instance, const struct task_token
     return dispatch_hello(d, instance, 1, STR("worker"), 100 + instance, held, n);
 }
 static struct dispatch_poll polls[8];
+static struct dispatch_poll_at places[8];
 static void ask(int i, struct dispatch_session *s, const char *queue, uint32_t capacity,
                 int64_t wait_us)
 {
@@ -148,6 +155,8 @@ static void ask(int i, struct dispatch_session *s, const char *queue, uint32_t c
     polls[i] = (struct dispatch_poll){.session = s,
                                       .capacity = capacity,
                                       .closing = wait_us == 0,
+                                      .room = &room,
+                                      .at = &places[i],
                                       .answer = on_answer};
     dispatch_poll(d, &polls[i], &q, 1, (struct mono){loop_now(loop).us + wait_us});
 }
@@ -175,6 +184,192 @@ static void forget_body(void)
     dispatch_forget(d, &t.token);
     ck_assert_uint_eq(stats().tasks, 0);
 }
+
+/* Submitted: out of the worker's hands, out of every queue, and only as long as a deadline runs. */
+static void submit_body(void)
+{
+    struct dispatch_session *s = hello(1, NULL, 0);
+    struct dispatch_task t = task(1, "q"), plain = task(2, "q");
+    t.heartbeat_us = 5 * US_PER_S;
+    dispatch_add(d, &t);
+    dispatch_add(d, &plain);
+    ask(0, s, "q", 2, 0);
+    dispatch_flush(d);
+    ck_assert_uint_eq(stats().granted, 2);
+    dispatch_submitted(d, &t.token);
+    dispatch_submitted(d, &t.token);
+    dispatch_submitted(d, &plain.token); /* no deadline: nothing to look after */
+    ck_assert_uint_eq(stats().waiting, 1);
+    ck_assert_uint_eq(stats().tasks, 1);
+    dispatch_let_go(d, &t.token); /* its worker's answer was acknowledged */
+    dispatch_give_back(d, s, &t.token);
+    ck_assert_uint_eq(stats().waiting, 1);
+    (void)hello(1, &t.token, 1); /* and it says that it holds it still */
+    ck_assert_uint_eq(stats().waiting, 1);
+    ck_assert_uint_eq(stats().granted, 0);
+    dispatch_lost(d, s, 101);
+}
+static void still_waiting_body(void)
+{
+    ck_assert_uint_eq(stats().sessions, 0);
+    ck_assert_uint_eq(stats().ready, 0); /* the session was lost: it does not go out again */
+    ck_assert_uint_eq(stats().waiting, 1);
+    ck_assert_uint_gt(heartbeats, 0);
+    struct dispatch_task t = task(1, "q");
+    dispatch_remove(d, &t.token);
+    ck_assert_uint_eq(stats().tasks, 0);
+}
+/* Known as ready, then told by the table or by the turn loop that it waits; found so by a new owner. */
+static void told_waiting_body(void)
+{
+    struct dispatch_session *s = hello(1, NULL, 0);
+    struct dispatch_task t[4];
+    for (uint64_t i = 0; i < 4; i++) {
+        t[i] = task(i + 1, "q");
+        t[i].timeout_at.us = world_wall(world).us + 60 * US_PER_S;
+    }
+    granted = 0;
+    dispatch_add(d, &t[0]);
+    dispatch_add(d, &t[1]);
+    (void)hello(2, &t[3].token, 1); /* claims what turns out to be submitted */
+    for (uint64_t i = 0; i < 4; i++) {
+        t[i].waits = true;
+        if (i % 2 == 0) {
+            dispatch_add(d, &t[i]);
+        } else {
+            dispatch_found(d, &t[i], loop_now(loop));
+        }
+    }
+    ask(0, s, "q", 9, 0);
+    dispatch_flush(d);
+    ck_assert_uint_eq(granted, 0);
+    ck_assert_uint_eq(stats().waiting, 4);
+    ck_assert_uint_eq(stats().confirming, 0);
+    dispatch_hydrated(d, &t[1].token, true, &t[1]); /* asked for before */
+    ck_assert_uint_eq(stats().ready, 0);
+    ck_assert_int_eq(dispatch_heartbeat(d, NULL, &t[2].token), ERR_OK);
+    dispatch_forget(d, &t[2].token); /* over, by token */
+    ck_assert_uint_eq(stats().waiting, 3);
+    ck_assert_uint_eq(stats().bytes, 0);
+}
+/* A worker is connected and says nothing of what it was given, whatever else it does. */
+static struct dispatch_session *silent, *other;
+static void lease_body(void)
+{
+    silent = hello(1, NULL, 0);
+    other = hello(2, NULL, 0);
+    for (uint64_t i = 1; i <= 3; i++) {
+        add(i, "q");
+    }
+    struct dispatch_task t = task(4, "q");
+    t.heartbeat_us = 3 * LEASE_US; /* has a clock of its own */
+    dispatch_add(d, &t);
+    ask(0, silent, "q", 4, 0);
+    dispatch_flush(d);
+    ck_assert_uint_eq(granted, 4);
+}
+static void named_body(void)
+{
+    struct dispatch_task t = task(2, "q");
+    ck_assert_int_eq(dispatch_heartbeat(d, silent, &t.token), ERR_OK);
+    ask(1, other, "q", 1, 500 * US_PER_S);
+    dispatch_flush(d);
+    ck_assert_uint_eq(granted, 4);
+}
+static void filled_again(uint64_t seq)
+{
+    struct dispatch_task t = task(seq, "q");
+    dispatch_hydrated(d, &t.token, true, &t);
+    dispatch_flush(d);
+}
+static void out_again_body(void)
+{
+    ck_assert_uint_eq(stats().ready, 2); /* 1 and 3; 2 was named, 4 needs no lease */
+    ck_assert_uint_eq(hydrations, 1);
+    filled_again(asked[0].ref.seq);
+    ck_assert_uint_eq(granted, 5); /* the other has one of them */
+    /* It was there after all: what nobody has yet is its own again. */
+    struct dispatch_task t = task(4 - asked[0].ref.seq, "q");
+    ck_assert_int_eq(dispatch_heartbeat(d, silent, &t.token), ERR_OK);
+    ck_assert_uint_eq(stats().ready, 0);
+    t = task(asked[0].ref.seq, "q");
+    ck_assert_int_eq(dispatch_heartbeat(d, silent, &t.token), ERR_OK); /* open; the other has it */
+    dispatch_give_back(d, other, &t.token);
+    ck_assert_uint_eq(stats().ready, 1);
+    dispatch_remove(d, &t.token);
+}
+START_TEST(what_a_worker_does_not_name_goes_out_again)
+{
+    run(lease_body);
+    pass(LEASE_US / 2);
+    run(named_body);
+    pass(LEASE_US * 3 / 4);
+    run(out_again_body);
+    pass(LEASE_US / 2); /* since then it has named 2 no more */
+    ck_assert_uint_eq(stats().ready, 1);
+    ck_assert_uint_eq(heartbeats, 0);
+    pass(LEASE_US * 3);
+    ck_assert_uint_eq(heartbeats, 1); /* the fourth */
+}
+END_TEST
+
+/* The node itself was stopped: nobody was silent, it was deaf. */
+START_TEST(silence_counts_only_while_somebody_listens)
+{
+    run(lease_body);
+    host_pause(host, 2 * LEASE_US);
+    pass(2 * LEASE_US + US_PER_S);
+    ck_assert_uint_eq(stats().ready, 0);
+    pass(LEASE_US);
+    ck_assert_uint_eq(stats().ready, 3);
+}
+END_TEST
+
+/* An instance is a number of the worker's choice: another tenant's is another worker. */
+static void tenants_body(void)
+{
+    struct dispatch_task t = task(1, "q"), late = task(2, "q");
+    struct dispatch_session *mine = hello(7, NULL, 0);
+    dispatch_add(d, &t);
+    ask(0, mine, "q", 1, 0);
+    dispatch_flush(d);
+    struct dispatch_session *theirs = dispatch_hello(d, 7, 2, STR("worker"), 200, &t.token, 1);
+    ck_assert_ptr_ne(mine, theirs);
+    ck_assert_uint_eq(dispatch_session_conn(d, 7, 1), 107);
+    ck_assert_uint_eq(dispatch_session_conn(d, 7, 2), 200);
+    ck_assert_uint_eq(dispatch_session_conn(d, 7, 3), 0);
+    ck_assert_uint_eq(stats().granted, 1);
+    dispatch_give_back(d, theirs, &t.token);
+    ck_assert_uint_eq(stats().granted, 1);
+    dispatch_hold(d, theirs, &late); /* of tenant 1 */
+    ck_assert_uint_eq(stats().granted, 1);
+    dispatch_hold(d, mine, &late);
+    ck_assert_uint_eq(stats().granted, 2);
+    dispatch_add(d, &late); /* found meanwhile */
+    ck_assert_uint_eq(stats().tasks, 2);
+    ck_assert_uint_eq(stats().bytes, 0);
+}
+START_TEST(a_session_is_of_one_tenant)
+{
+    run(tenants_body);
+}
+END_TEST
+
+static void free_body(void)
+{
+    dispatch_free(d);
+}
+START_TEST(what_is_submitted_waits_and_goes_out_no_more)
+{
+    run(submit_body);
+    pass(DISPATCH_SESSION_GRACE_US + 6 * US_PER_S);
+    run(still_waiting_body);
+    run(told_waiting_body);
+    pass(61 * US_PER_S);
+    ck_assert_uint_eq(timeouts, 3);
+    run(free_body);
+}
+END_TEST
 
 static void fifo_body(void)
 {
@@ -334,9 +529,9 @@ static void deadline_body(void)
 static void beat_body(void)
 {
     struct dispatch_task t = task(2, "q");
-    ck_assert_int_eq(dispatch_heartbeat(d, &t.token), ERR_OK);
+    ck_assert_int_eq(dispatch_heartbeat(d, NULL, &t.token), ERR_OK);
     t.token.nonce++;
-    ck_assert_int_eq(dispatch_heartbeat(d, &t.token), ERR_STALE);
+    ck_assert_int_eq(dispatch_heartbeat(d, NULL, &t.token), ERR_STALE);
 }
 START_TEST(deadlines_of_attempts)
 {
@@ -417,6 +612,10 @@ int main(void)
                                   deadlines_of_attempts,
                                   a_full_memory_leaves_tasks_in_the_store,
                                   an_attempt_told_to_be_over_is_held_by_nobody,
+                                  what_a_worker_does_not_name_goes_out_again,
+                                  silence_counts_only_while_somebody_listens,
+                                  a_session_is_of_one_tenant,
+                                  what_is_submitted_waits_and_goes_out_no_more,
                                   a_cancelled_poll_is_never_answered};
     Suite *s = suite_create("dispatch");
     TCase *c = tcase_create("dispatch");

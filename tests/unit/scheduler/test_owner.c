@@ -3,15 +3,18 @@
 
 #include "tests/unit/base/suite.h"
 
+#include "base/log.h"
 #include "base/mem.h"
+#include "scheduler/metrics.h"
 #include "scheduler/owner.h"
 #include "tests/sim/sim_store.h"
 #include "tests/sim/sim_store_rows.h"
 #include "tests/sim/world.h"
 
 #define WINDOW_US    (2 * (int64_t)US_PER_S)
-#define HEARTBEAT_US (1 * (int64_t)US_PER_S)
+#define HEARTBEAT_US heartbeat_us
 enum { RING = 4, LANES = 16 };
+static int64_t heartbeat_us = 1 * (int64_t)US_PER_S;
 
 /* A node that is nothing but an owner, and what its handler heard. */
 struct member {
@@ -20,7 +23,7 @@ struct member {
     struct owner *owner;
     struct owner_handler handler;
     struct rng rng;
-    char name[16];
+    char name[16], address[32];
     enum owner_state state;
     bool held[LANES];
     uint32_t held_len, incarnations, lost;
@@ -133,10 +136,11 @@ static void member_boot(struct host *h)
     m->loop = h->factory.make(&h->factory, "control");
     m->owner = owner_new(&(struct owner_config){.loop = m->loop,
                                                 .store = &store->base,
+                                                .coord = coord_db_new(), /* goes with the host */
                                                 .rng = &m->rng,
                                                 .handler = &m->handler,
                                                 .node = str_of(m->name),
-                                                .address = STR("tcp://nowhere:1"),
+                                                .address = str_of(m->address),
                                                 .heartbeat_us = HEARTBEAT_US,
                                                 .window_us = WINDOW_US,
                                                 .ring_windows = RING,
@@ -145,15 +149,21 @@ static void member_boot(struct host *h)
     loop_post(m->loop, &m->start);
 }
 
-static void member_make(int i)
+static void member_named(int i, const char *name, const char *address)
 {
     struct member *m = &members[i];
     memset(m, 0, sizeof(*m));
-    (void)snprintf(m->name, sizeof(m->name), "node-%d", i);
+    (void)snprintf(m->name, sizeof(m->name), "%s", name);
+    (void)snprintf(m->address, sizeof(m->address), "%s", address);
     m->host = host_new(world, m->name);
     m->host->boot = member_boot;
     m->host->user = m;
     host_boot(m->host);
+}
+
+static void member_make(int i)
+{
+    member_named(i, i == 0 ? "node-0" : "node-1", i == 0 ? "tcp://a:1" : "tcp://b:1");
 }
 
 static void begin(uint64_t seed)
@@ -354,6 +364,252 @@ START_TEST(faults_of_the_store)
 }
 END_TEST
 
+static uint64_t claims_made, opens_made, errors_told;
+static void on_committed(struct sim_store_watch *watch, const struct store_req *r)
+{
+    (void)watch;
+    claims_made += r->op == STORE_CLAIM;
+    opens_made += r->op == STORE_WINDOW_OPEN;
+}
+static struct sim_store_watch watch = {.committed = on_committed};
+
+/* ---- many deadlines ---- */
+
+static int64_t key_part(struct kv_node *n, size_t at)
+{
+    return key_get_i64(kv_key(n), at);
+}
+/* Long-term rows due before "before"; with "ring", rows in the ring instead. */
+static uint32_t timers_count(int64_t before, bool ring)
+{
+    enum { DUE_AT = 3, TABLE_AT = 39 };
+    struct sim_key k;
+    uint32_t count = 0;
+    key_begin(&k, TABLE_TIMER);
+    for (struct kv_node *n = kv_seek(store->kv, key_str(&k));
+         n != NULL && kv_key(n).p[0] == TABLE_TIMER; n = kv_next(n)) {
+        count += key_part(n, DUE_AT) < before && (key_part(n, TABLE_AT) >= 0) == ring;
+    }
+    return count;
+}
+/* Deadlines of all lanes, in the long term or where "window" says, due in that window. */
+static void timers_put(uint32_t n, int64_t in, int64_t window)
+{
+    struct rng rng;
+    rng_seed(&rng, 5);
+    for (uint32_t i = 0; i < n; i++) {
+        uint16_t slot = (uint16_t)(i * SLOT_COUNT / n);
+        struct timer_row t = {.exec = exec_id_make(0, slot, 1, (struct wall){0}, &rng),
+                              .seq = 1,
+                              .due = {window * WINDOW_US + i},
+                              .window = in};
+        sim_timer_put(store, (uint16_t)(slot * LANES / SLOT_COUNT), &t);
+    }
+}
+
+/* A window opens when all that is due in it stands there, and not before; a few rows a call, and the
+ * owner dying in between. */
+START_TEST(window_opens_after_all_chunks)
+{
+    enum { N = 300 };
+    begin((uint64_t)_i);
+    UNTIL(members[0].state == OWNER_ACTIVE, 5 * US_PER_S);
+    member_make(1);
+    UNTIL(members[1].state == OWNER_STANDBY, 5 * US_PER_S);
+    store->move_max = 1 + (uint32_t)_i % 7;
+    int64_t w = window_now() + RING, w_end = (w + 1) * WINDOW_US;
+    timers_put(N, TIMER_LONG_TERM, w);
+    pass((w - RING + 1) * WINDOW_US - world_wall(world).us);
+    ck_assert_uint_eq(timers_count(w_end, false), N);
+    store->watch = &watch;
+    opens_made = 0;
+    if (_i % 2 == 1) {
+        UNTIL(timers_count(w_end, false) < N / 2, WINDOW_US);
+        ck_assert_int_lt(lane(0).open_to, w);
+        host_crash(members[0].host);
+    }
+    struct member *m = &members[_i % 2];
+    UNTIL(lane(3).open_to == w, 10 * US_PER_S);
+    ck_assert_uint_eq(timers_count(w_end, false), 0);
+    ck_assert_uint_eq(timers_count(w_end, true), N);
+    UNTIL(m->open_to == w, US_PER_S);
+    ck_assert_uint_eq(m->lost, 0);
+    ck_assert_uint_eq(opens_made, 1); /* with the fences held nothing was left to do */
+    store->watch = NULL;
+    end();
+}
+END_TEST
+
+/* Leftovers move a few at a time; what else is to be done is done in between, and the window is closed
+ * when there are none. */
+START_TEST(leftovers_move_in_chunks)
+{
+    enum { N = 300 };
+    begin((uint64_t)_i);
+    UNTIL(members[0].state == OWNER_ACTIVE, 5 * US_PER_S);
+    store->move_max = 1 + (uint32_t)_i % 7;
+    int64_t w = window_now();
+    timers_put(N, w, w);
+    pass((w + 1) * WINDOW_US - world_wall(world).us);
+    UNTIL(lane(7).closed_to == w, WINDOW_US * 3 / 4);
+    for (int64_t k = w; k < w + RING; k++) {
+        ck_assert(sim_ring_serves(store, (uint32_t)(k % RING)) != w || timers_count(w, true) == 0);
+    }
+    ck_assert_uint_eq(timers_count(INT64_MAX, true), N); /* none was lost */
+    UNTIL(members[0].moved_to == w + 1, 100 * US_PER_MS);
+    UNTIL(ring_right(), WINDOW_US / 2);
+    end();
+}
+END_TEST
+
+/* ---- who is who ---- */
+
+static void on_line(struct log_sink *s, enum log_level level, const char *line, size_t size)
+{
+    (void)s;
+    errors_told += level == LOG_ERROR && strstr(line, "give each a name") != NULL;
+    (void)size;
+}
+static struct log_sink sink = {.write = on_line};
+
+/* A second node of the same name stands by, says what is wrong, asks for nothing, and takes over when
+ * the lease of the first ends. */
+static void twin(uint64_t seed, const char *address)
+{
+    begin(seed);
+    log_set_sink(&sink);
+    store->watch = &watch;
+    errors_told = 0;
+    UNTIL(members[0].state == OWNER_ACTIVE, 5 * US_PER_S);
+    member_named(1, "node-0", address);
+    UNTIL(members[1].state == OWNER_STANDBY, 2 * HEARTBEAT_US);
+    UNTIL(errors_told == 1, 3 * HEARTBEAT_US);
+    claims_made = 0;
+    for (int i = 0; i < 30; i++) {
+        pass(HEARTBEAT_US);
+        ck_assert_int_eq(members[1].state, OWNER_STANDBY);
+        ck_assert_int_eq(members[0].state, OWNER_ACTIVE);
+    }
+    ck_assert_uint_eq(claims_made, 0);
+    ck_assert_uint_eq(errors_told, 1);
+    host_pause(members[0].host, 10 * HEARTBEAT_US); /* its session stays */
+    UNTIL(members[1].held_len == LANES, 2 * HEARTBEAT_US + 100 * US_PER_MS);
+    UNTIL(members[0].state == OWNER_STANDBY, 12 * HEARTBEAT_US);
+    UNTIL(errors_told == 2, 3 * HEARTBEAT_US); /* now the other one says it */
+    log_set_sink(NULL);
+    store->watch = NULL;
+    end();
+}
+START_TEST(twin_elsewhere)
+{
+    twin((uint64_t)_i, "tcp://b:1");
+}
+END_TEST
+START_TEST(twin_of_the_same_address)
+{
+    twin((uint64_t)_i, "tcp://a:1");
+}
+END_TEST
+
+/* The owner is dead and so are its sessions: nobody waits for its lease, which lasts one and a half
+ * heartbeats at least. */
+START_TEST(owner_without_session_is_relieved)
+{
+    begin((uint64_t)_i);
+    UNTIL(members[0].state == OWNER_ACTIVE, 5 * US_PER_S);
+    member_make(1);
+    UNTIL(members[1].state == OWNER_STANDBY, 5 * US_PER_S);
+    pass(3 * HEARTBEAT_US + _i * 77 * (int64_t)US_PER_MS);
+    struct uuid dead = *owner_incarnation(members[0].owner);
+    host_crash(members[0].host);
+    sim_store_session(store, &dead, false);
+    UNTIL(members[1].held_len == LANES, HEARTBEAT_US * 3 / 4 + 50 * US_PER_MS);
+    end();
+}
+END_TEST
+
+/* A node that was cut off from the store and comes back at once keeps its lanes. */
+START_TEST(short_cut_costs_nothing)
+{
+    begin((uint64_t)_i);
+    UNTIL(members[0].state == OWNER_ACTIVE, 5 * US_PER_S);
+    pass(_i * 130 * (int64_t)US_PER_MS); /* renewals of the one, looks of the other */
+    member_make(1);
+    UNTIL(members[1].state == OWNER_STANDBY, 5 * US_PER_S);
+    struct uuid alive = *owner_incarnation(members[0].owner);
+    for (int i = 0; i < 30; i++) {
+        pass(HEARTBEAT_US + 31 * US_PER_MS);
+        sim_store_session(store, &alive, false);
+        pass(HEARTBEAT_US / 5);
+        sim_store_session(store, &alive, true);
+    }
+    ck_assert_uint_eq(members[0].held_len, LANES);
+    ck_assert_uint_eq(members[1].held_len, 0);
+    end();
+}
+END_TEST
+
+/* A past life of one's own is over when its session is: a node that is started again waits for nothing. */
+START_TEST(restart_waits_for_nothing)
+{
+    begin((uint64_t)_i);
+    UNTIL(members[0].state == OWNER_ACTIVE, 5 * US_PER_S);
+    struct uuid dead = *owner_incarnation(members[0].owner);
+    host_crash(members[0].host);
+    sim_store_session(store, &dead, false);
+    host_boot(members[0].host);
+    UNTIL(members[0].held_len == LANES, 100 * US_PER_MS);
+    end();
+}
+END_TEST
+
+/* ---- clocks ---- */
+
+/* Steps of the host's clock are told, and change nothing. */
+START_TEST(clock_steps_alarm)
+{
+    static const int64_t steps[] = {-3600, 3600, 3600, -3600, -1, 1};
+    begin((uint64_t)_i);
+    UNTIL(members[0].state == OWNER_ACTIVE, 5 * US_PER_S);
+    int64_t alarms = metric_value(&metric_clock_alarms);
+    pass(5 * HEARTBEAT_US);
+    ck_assert_int_eq(metric_value(&metric_clock_alarms), alarms);
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        host_step_clock(members[0].host, steps[i] * US_PER_S);
+        pass(HEARTBEAT_US);
+        alarms += i % 2 == 0; /* every other step brings it back */
+        ck_assert_int_eq(metric_value(&metric_clock_alarms), alarms);
+        int64_t off = i % 2 == 0 ? steps[i] * US_PER_S : 0;
+        ck_assert_int_le(llabs(metric_value(&metric_clock_offset) - off), STORECLOCK_ALARM_US);
+        ck_assert_int_eq(members[0].state, OWNER_ACTIVE);
+    }
+    host_step_clock(members[0].host, STORECLOCK_ALARM_US - 50 * US_PER_MS);
+    pass(3 * HEARTBEAT_US);
+    ck_assert_int_eq(metric_value(&metric_clock_alarms), alarms);
+    ck_assert_uint_eq(members[0].held_len, LANES);
+    end();
+}
+END_TEST
+
+/* With a store that answers after 3 s nobody knows what time it is: not good enough to own lanes. */
+START_TEST(vague_clock_owns_nothing)
+{
+    heartbeat_us = 12 * (int64_t)US_PER_S;
+    begin((uint64_t)_i);
+    store->latency_us = 4 * US_PER_S; /* 2 to 6 s */
+    store->watch = &watch;
+    claims_made = 0;
+    pass(200 * (int64_t)US_PER_S);
+    ck_assert_uint_eq(claims_made, 0);
+    ck_assert_int_ne(members[0].state, OWNER_ACTIVE);
+    store->latency_us = 1000;
+    UNTIL(members[0].held_len == LANES, 3 * HEARTBEAT_US);
+    store->watch = NULL;
+    end();
+    heartbeat_us = 1 * (int64_t)US_PER_S;
+}
+END_TEST
+
 int main(void)
 {
     mem_regions_enable(); /* a host that crashes loses its memory */
@@ -367,6 +623,15 @@ int main(void)
     tcase_add_loop_test(c, evicted_begins_anew, 0, 5);
     tcase_add_loop_test(c, stop_gives_back, 0, 20);
     tcase_add_loop_test(c, faults_of_the_store, 0, 20);
+    tcase_add_loop_test(c, window_opens_after_all_chunks, 0, 14);
+    tcase_add_loop_test(c, leftovers_move_in_chunks, 0, 7);
+    tcase_add_loop_test(c, twin_elsewhere, 0, 3);
+    tcase_add_loop_test(c, twin_of_the_same_address, 0, 3);
+    tcase_add_loop_test(c, owner_without_session_is_relieved, 0, 20);
+    tcase_add_loop_test(c, short_cut_costs_nothing, 0, 4);
+    tcase_add_loop_test(c, restart_waits_for_nothing, 0, 3);
+    tcase_add_loop_test(c, clock_steps_alarm, 0, 3);
+    tcase_add_loop_test(c, vague_clock_owns_nothing, 0, 3);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

@@ -37,6 +37,8 @@ START_TEST(error_bound_holds)
         storeclock_sample(&c, sent, (struct mono){now}, store);
         int64_t off = storeclock_now(&c, (struct mono){now}).us - (truth + now);
         ck_assert_int_le(off < 0 ? -off : off, storeclock_error_us(&c, (struct mono){now}));
+        ck_assert_int_le(storeclock_earliest(&c, (struct mono){now}).us, truth + now);
+        ck_assert_int_ge(storeclock_latest(&c, (struct mono){now}).us, truth + now);
         struct wall due = {truth + now + 5000};
         ck_assert_int_eq(storeclock_now(&c, storeclock_mono(&c, due)).us, due.us);
         now += rng_between(&r, 0, 3 * US_PER_S);

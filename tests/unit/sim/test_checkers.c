@@ -242,6 +242,16 @@ static void dispatched_after_stop(struct story *s)
     check_stop_acked(s->c, &s->id, s->at[1]);
     check_dispatched(s->c, &s->done[0], (struct wall){s->at[1].us + 20 * S}, 10 * S);
 }
+static void heartbeat_after_stop(struct story *s)
+{
+    tell(s, 0, 1);
+    s->turns[TURN_TASK_DONE].status = 5;
+    s->turns[TURN_TASK_DONE].timers_new_len = 0;
+    tell(s, 1, 2);
+    check_stop_acked(s->c, &s->id, s->at[1]);
+    check_beat_ok(s->c, &s->done[0], s->at[1]); /* on its way when the stop was acknowledged */
+    check_beat_ok(s->c, &s->done[0], (struct wall){s->at[1].us + 1});
+}
 static void ended_with_open_task(struct story *s)
 {
     s->turns[TURN_TIMER].status = 2;
@@ -363,6 +373,70 @@ static void fold_impossible(struct story *s)
     check_row(s->c, &row);
 }
 
+/* ---- letters and children ---- */
+
+static struct inbox_row letter;
+static struct str source = {"kid", 3};
+
+/* The execution tells itself something in one turn and reads it in the next. */
+static void letter_story(struct story *s, int sent_by, int read_by)
+{
+    letter = (struct inbox_row){.exec = s->id, .source = source, .payload = STR("x")};
+    s->turns[sent_by].inbox_new = &letter;
+    s->turns[sent_by].inbox_new_len = 1;
+    s->turns[read_by].inbox_done = &source;
+    s->turns[read_by].inbox_done_len = 1;
+}
+static void letter_read_twice(struct story *s)
+{
+    letter_story(s, TURN_TASK_DONE, TURN_TIMER);
+    s->turns[TURN_LAST_DONE].inbox_done = &source;
+    s->turns[TURN_LAST_DONE].inbox_done_len = 1;
+    tell_all(s);
+}
+static void letter_sent_twice(struct story *s)
+{
+    letter_story(s, TURN_TASK_DONE, TURN_LAST_DONE);
+    s->turns[TURN_TIMER].inbox_new = &letter;
+    s->turns[TURN_TIMER].inbox_new_len = 1;
+    tell_all(s);
+}
+static void letter_of_nobody(struct story *s)
+{
+    letter_story(s, TURN_TASK_DONE, TURN_TIMER);
+    s->turns[TURN_TASK_DONE].inbox_new_len = 0;
+    tell_all(s);
+}
+static void letter_never_read(struct story *s)
+{
+    struct check_row row = row_of(s);
+    tell(s, 0, 4);
+    start_told(s, CHECK_OK, false);
+    row.messages = 1;
+    check_row(s->c, &row);
+    check_end(s->c, true);
+}
+static void child_of_nobody(struct story *s)
+{
+    struct task_token parent = s->done[0];
+    parent.ref.attempt = 2;
+    tell(s, 0, 4);
+    check_child(s->c, &s->id, &parent);
+}
+static void two_children_of_one(struct story *s)
+{
+    tell(s, 0, 4);
+    check_child(s->c, &s->id, &s->done[0]);
+    check_child(s->c, &s->id, &s->done[0]);
+}
+static void child_without_parent(struct story *s)
+{
+    struct check_row row = row_of(s);
+    tell(s, 0, 4);
+    check_row(s->c, &row);
+    check_end(s->c, true); /* no client has sent a start, and no task is named */
+}
+
 static void claim(struct story *s, uint64_t epoch, uint8_t id)
 {
     struct lane_row got = {.lane = 3, .fence = {epoch, {{id}}}};
@@ -401,6 +475,7 @@ static const struct {
     {"commit after stop", commit_after_stop, 25},
     {"stop not durable", stop_not_durable, 25},
     {"dispatched after stop", dispatched_after_stop, 25},
+    {"heartbeat after stop", heartbeat_after_stop, 25},
     {"ended with open task", ended_with_open_task, 25},
     {"changed after end", changed_after_end, 26},
     {"told two ends", told_two_ends, 26},
@@ -421,6 +496,13 @@ static const struct {
     {"fold impossible", fold_impossible, 5},
     {"epoch repeats", epoch_repeats, 1},
     {"claim repeats", claim_repeats, 1},
+    {"letter read twice", letter_read_twice, 19},
+    {"letter sent twice", letter_sent_twice, 19},
+    {"letter of nobody", letter_of_nobody, 19},
+    {"letter never read", letter_never_read, 21},
+    {"child of nobody", child_of_nobody, 20},
+    {"two children of one", two_children_of_one, 15},
+    {"child without parent", child_without_parent, 16},
 };
 
 START_TEST(test_sound_history_is_accepted)
@@ -444,6 +526,26 @@ START_TEST(test_broken_history_is_found)
     }
     ck_assert_msg(named, "%s: not reported as %d (%d reports, first %d)", broken[_i].name,
                   broken[_i].invariant, found_len, found_len > 0 ? found[0] : 0);
+    checkers_free(s.c);
+}
+END_TEST
+
+START_TEST(test_letters_and_children_are_accepted)
+{
+    struct story s;
+    struct check_row row;
+    story_init(&s);
+    letter_story(&s, TURN_TASK_DONE, TURN_TIMER);
+    tell(&s, 0, TURNS);
+    check_child(s.c, &s.id, &s.done[0]);
+    row = row_of(&s);
+    check_row(s.c, &row);
+    check_end(s.c, true);
+    ck_assert_msg(found_len == 0, "invariant %d was reported", found[0]);
+    /* The turn that sent it is undone, and so is the one that read it. */
+    check_lost_tail(s.c, (struct wall){12 * S});
+    check_end(s.c, false);
+    ck_assert_int_eq(found_len, 0);
     checkers_free(s.c);
 }
 END_TEST
@@ -490,6 +592,7 @@ int main(void)
     TCase *tc = tcase_create("self-test");
     tcase_add_test(tc, test_sound_history_is_accepted);
     tcase_add_loop_test(tc, test_broken_history_is_found, 0, (int)ARRAY_LEN(broken));
+    tcase_add_test(tc, test_letters_and_children_are_accepted);
     tcase_add_test(tc, test_lost_tail_is_forgotten);
     tcase_add_test(tc, test_epochs_may_repeat_on_another_timeline);
     suite_add_tcase(s, tc);

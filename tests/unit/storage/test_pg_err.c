@@ -14,7 +14,7 @@ static const struct {
     {"40001", ERR_SERIALIZATION, false},
     {"40P01", ERR_SERIALIZATION, false},
     {"40003", ERR_UNKNOWN, true},
-    {"55P03", ERR_SERIALIZATION, false},
+    {"55P03", ERR_LOCKED, false},
     {"57014", ERR_SERIALIZATION, false},
     {"57P01", ERR_UNAVAILABLE, true},
     {"57P03", ERR_UNAVAILABLE, true},

@@ -1,5 +1,6 @@
-/* What the core costs: turns "task succeeded -> next Task", pure transitions, a large Map, and how the
- * cost grows with states, items and payload. Run by hand: bench_core [seconds per line]. */
+/* `carillon bench core`: what the core alone costs on one processor. Turns "task succeeded -> next Task",
+ * pure transitions, a large Map, and how the cost grows with states, items and payload. No database,
+ * no node, no clock but the processor's. */
 #define CARILLON_ADAPTER 1
 #include "base/prelude.h"
 
@@ -7,9 +8,10 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "cmd/carillon/bench.h"
 #include "engine/core/core.h"
 
-struct bench {
+struct core_run {
     struct def *def;
     struct exec *x;
     struct turn *t;
@@ -34,14 +36,14 @@ static struct def *parse(const char *text)
 
     def_problems_init(&p);
     if (def_parse(str_of(text), DEF_JSON, &d, &p) != ERR_OK) {
-        fprintf(stderr, "%s: %s\n", p.v[0].pointer, p.v[0].message);
-        exit(2);
+        (void)fprintf(stderr, "bench: %s: %s\n", p.v[0].pointer, p.v[0].message);
+        ASSERT(d != NULL); /* the definitions are ours */
     }
     def_problems_fini(&p);
     return d;
 }
 
-static void restart(struct bench *b)
+static void restart(struct core_run *b)
 {
     struct exec_ident ident = {.tenant = STR("1"), .workflow = STR("flow"), .name = STR("bench")};
 
@@ -51,7 +53,7 @@ static void restart(struct bench *b)
     b->x = exec_new(&ident, b->def);
 }
 
-static void turn(struct bench *b, const struct fact *f)
+static void turn(struct core_run *b, const struct fact *f)
 {
     enum fact_result r = FACT_ACCEPTED;
 
@@ -66,7 +68,7 @@ static void turn(struct bench *b, const struct fact *f)
     b->now.us++;
 }
 
-static void bench_init(struct bench *b, const char *definition)
+static void run_init(struct core_run *b, const char *definition)
 {
     memset(b, 0, sizeof(*b));
     rng_seed(&b->rng, 1);
@@ -75,7 +77,7 @@ static void bench_init(struct bench *b, const char *definition)
     b->t = turn_new();
 }
 
-static void bench_fini(struct bench *b)
+static void run_fini(struct core_run *b)
 {
     turn_free(b->t);
     exec_free(b->x);
@@ -92,10 +94,10 @@ static struct str filler(struct buf *b, size_t size)
     return buf_str(b);
 }
 
-/* Five Task states; each outcome a turn. */
-static void steps(const char *name, size_t payload, bool result_path, double limit)
+/* Five Task states; each outcome a turn. Turns a second. */
+static double steps(const char *name, size_t payload, bool result_path, double limit)
 {
-    struct bench b;
+    struct core_run b;
     struct buf def, in, out;
     struct fact start = {.type = FACT_START},
                 done = {.type = FACT_TASK_SUCCEEDED, .worker = STR("w")};
@@ -117,7 +119,7 @@ static void steps(const char *name, size_t payload, bool result_path, double lim
     }
     buf_puts(&def, "}}");
     buf_putc(&def, 0);
-    bench_init(&b, def.p);
+    run_init(&b, def.p);
     start.payload = filler(&in, payload);
     done.payload = filler(&out, result_path ? 100 : payload);
     from = seconds_now();
@@ -133,18 +135,19 @@ static void steps(const char *name, size_t payload, bool result_path, double lim
         }
         took = seconds_now() - from;
     }
-    printf("%-44s %9.0f turns/s %7.2f us/turn %7.0f bytes/turn\n", name, (double)turns / took,
-           took / (double)turns * 1e6, (double)b.bytes / (double)turns);
-    bench_fini(&b);
+    (void)printf("%-44s %9.0f turns/s %7.2f us/turn %7.0f bytes/turn\n", name, (double)turns / took,
+                 took / (double)turns * 1e6, (double)b.bytes / (double)turns);
+    run_fini(&b);
     buf_fini(&def);
     buf_fini(&in);
     buf_fini(&out);
+    return (double)turns / took;
 }
 
-/* A chain of n Pass states in one execution. */
-static void passes(const char *name, int n, const char *fields, double limit)
+/* A chain of n Pass states in one execution. Transitions a second. */
+static double passes(const char *name, int n, const char *fields, double limit)
 {
-    struct bench b;
+    struct core_run b;
     struct buf def;
     struct fact start = {.type = FACT_START,
                          .payload = STR("{\"a\":1,\"order\":{\"id\":\"0123456789\",\"n\":12}}")};
@@ -163,7 +166,7 @@ static void passes(const char *name, int n, const char *fields, double limit)
     }
     buf_puts(&def, "}}");
     buf_putc(&def, 0);
-    bench_init(&b, def.p);
+    run_init(&b, def.p);
     from = seconds_now();
     while (took < limit) {
         restart(&b);
@@ -174,10 +177,11 @@ static void passes(const char *name, int n, const char *fields, double limit)
         transitions += (uint64_t)n;
         took = seconds_now() - from;
     }
-    printf("%-44s %9.0f transitions/s %7.2f us each\n", name, (double)transitions / took,
-           took / (double)transitions * 1e6);
-    bench_fini(&b);
+    (void)printf("%-44s %9.0f transitions/s %7.2f us each\n", name, (double)transitions / took,
+                 took / (double)transitions * 1e6);
+    run_fini(&b);
     buf_fini(&def);
+    return (double)transitions / took;
 }
 
 struct tokens {
@@ -185,17 +189,17 @@ struct tokens {
     uint32_t len, next;
 };
 
-static void collect(struct bench *b, struct tokens *q)
+static void collect(struct core_run *b, struct tokens *q)
 {
     for (uint32_t i = 0; i < b->out->tasks_new_len; i++) {
         q->v[q->len++] = b->out->tasks_new[i].token;
     }
 }
 
-/* n items, a task each, "limit" at a time; the outcomes one a turn. */
-static void map(uint32_t n, uint32_t at_once, const char *selector)
+/* n items, a task each, "at_once" at a time; the outcomes one a turn. Microseconds an item. */
+static double map(uint32_t n, uint32_t at_once, const char *selector)
 {
-    struct bench b;
+    struct core_run b;
     struct buf def, in;
     struct fact start = {.type = FACT_START};
     struct fact done = {.type = FACT_TASK_SUCCEEDED,
@@ -217,7 +221,7 @@ static void map(uint32_t n, uint32_t at_once, const char *selector)
         buf_printf(&in, "%s{\"i\":%u}", i > 0 ? "," : "", i);
     }
     buf_puts(&in, "]}");
-    bench_init(&b, def.p);
+    run_init(&b, def.p);
     start.payload = buf_str(&in);
     restart(&b);
     from = seconds_now();
@@ -238,31 +242,37 @@ static void map(uint32_t n, uint32_t at_once, const char *selector)
     }
     took = seconds_now() - from;
     ASSERT(exec_status(b.x) == EXEC_SUCCEEDED);
-    printf("Map of %5u items, %4u at a time%-18s %7.2f us/item\n", n, at_once,
-           selector[0] == 0 ? "" : ", ItemSelector", took / n * 1e6);
-    bench_fini(&b);
+    (void)printf("Map of %5u items, %4u at a time%-18s %7.2f us/item\n", n, at_once,
+                 selector[0] == 0 ? "" : ", ItemSelector", took / n * 1e6);
+    run_fini(&b);
     mem_free(q.v);
     buf_fini(&def);
     buf_fini(&in);
+    return took / n * 1e6;
 }
 
-int main(int argc, char **argv)
+int bench_core(struct bench *b)
 {
-    double limit = argc > 1 ? atof(argv[1]) : 1.0;
-
-    steps("5 Tasks, 100 bytes", 100, false, limit);
-    steps("5 Tasks, 4 KiB state, echo", 4096, false, limit);
-    steps("5 Tasks, 4 KiB state, ResultPath", 4096, true, limit);
-    passes("Pass x 5", 5, "", limit);
-    passes("Pass x 5000", 5000, "", limit);
-    passes("Pass x 500, Parameters", 500,
-           "\"Parameters\":{\"a.$\":\"$.a\",\"order.$\":\"$.order\"},", limit);
-    passes("Pass x 500, context", 500,
-           "\"Parameters\":{\"a.$\":\"$$.Execution.Input.a\",\"order.$\":\"$.order\"},", limit);
+    double limit = b->cli->seconds > 0 ? b->cli->seconds : 1;
+    double begin = sys_now(), others = sys_machine_cpu() - sys_self_cpu();
+    double small = steps("5 Tasks, 100 bytes", 100, false, limit), item = 0;
+    (void)steps("5 Tasks, 4 KiB state, echo", 4096, false, limit);
+    (void)steps("5 Tasks, 4 KiB state, ResultPath", 4096, true, limit);
+    double pure = passes("Pass x 5", 5, "", limit);
+    double chain = passes("Pass x 5000", 5000, "", limit);
+    (void)passes("Pass x 500, Parameters", 500,
+                 "\"Parameters\":{\"a.$\":\"$.a\",\"order.$\":\"$.order\"},", limit);
+    (void)passes("Pass x 500, context", 500,
+                 "\"Parameters\":{\"a.$\":\"$$.Execution.Input.a\",\"order.$\":\"$.order\"},",
+                 limit);
     for (uint32_t n = 100; n <= 10000; n *= 10) {
-        map(n, 0, "");
-        map(n, 10, "");
-        map(n, 10, "\"ItemSelector\":{\"v.$\":\"$$.Map.Item.Value\",\"k.$\":\"$.k\"},");
+        (void)map(n, 0, "");
+        item = map(n, 10, "");
+        (void)map(n, 10, "\"ItemSelector\":{\"v.$\":\"$$.Map.Item.Value\",\"k.$\":\"$.k\"},");
     }
-    return 0;
+    others = sys_machine_cpu() - sys_self_cpu() - others;
+    (void)printf("{\"peer\":\"carillon\",\"w\":\"core\",\"steps_s\":%.0f,\"transitions_s\":%.0f,"
+                 "\"transitions_5000_s\":%.0f,\"map_item_us\":%.2f,\"other_cores\":%.2f}\n",
+                 small, pure, chain, item, MAX(others, 0) / (sys_now() - begin));
+    return EXIT_OK;
 }
