@@ -123,8 +123,8 @@ static enum err revision_parse(struct revision *r)
 static bool read_again(struct defs *d, struct store_def_get *get, uint32_t *tries)
 {
     enum err_class class = err_class(get->req.err);
-    bool passing = class == ERRC_UNKNOWN || get->req.err == ERR_SERIALIZATION ||
-                   get->req.err == ERR_LOCKED;
+    bool passing =
+        class == ERRC_UNKNOWN || get->req.err == ERR_SERIALIZATION || get->req.err == ERR_LOCKED;
     if (!passing || ++*tries == READ_TRIES) {
         return false;
     }
