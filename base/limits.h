@@ -29,6 +29,7 @@ enum {
     RING_WINDOWS_MAX = 168,
 
     POLL_QUEUES_MAX = 100, /* queues of one poll */
+    TENANTS_MAX = 65536,   /* of a database; about 300 bytes each in a node's memory */
     /* Open requests and outcomes of one connection (a worker of 1,000 places hands in twice as many, a
      * client has three frames of 1,000), of each connection whatever others have open, and of all
      * connections: one takes about 2 KiB while it is worked on. */
@@ -38,6 +39,12 @@ enum {
     /* Bytes that the requests of one frame may take once decoded: 65,536 values (base/pack.h), 1,000
      * calls and what a connection may have open make half of it. */
     FRAME_MEMORY_MAX = 16777216,
+    /* Bytes of requests not answered and answers not fetched with which a connection is not read from:
+     * two of the largest messages, so that one can arrive while one is worked on. */
+    CONN_BYTES_MAX = 16777216,
+    /* Bytes of all connections of a listener, with their buffers: above, the one that holds most is closed.
+     * 4,096 connections have 128 KiB each. */
+    LISTENER_BYTES_MAX = 536870912,
 };
 
 #endif

@@ -12,7 +12,7 @@ static atomic_size_t mem_blocks;
 struct mem_tag {
     struct mem_tag *prev, *next; /* within the region */
     struct mem_region *region;
-    size_t unused;
+    size_t size;
 };
 _Static_assert(sizeof(struct mem_tag) % 16 == 0, "blocks must stay aligned");
 
@@ -33,9 +33,10 @@ static void *mem_counted(void *p)
     return p;
 }
 
-static void mem_tag_link(struct mem_tag *t, struct mem_region *r)
+static void mem_tag_link(struct mem_tag *t, struct mem_region *r, size_t size)
 {
     t->region = r;
+    t->size = size;
     t->prev = NULL;
     t->next = NULL;
     if (r != NULL) {
@@ -45,6 +46,8 @@ static void mem_tag_link(struct mem_tag *t, struct mem_region *r)
         }
         r->first = t;
         r->blocks++;
+        r->bytes += size;
+        r->bytes_max = MAX(r->bytes_max, r->bytes);
     }
 }
 
@@ -63,6 +66,7 @@ static void mem_tag_unlink(struct mem_tag *t)
         t->next->prev = t->prev;
     }
     r->blocks--;
+    r->bytes -= t->size;
 }
 
 static void *mem_raw(size_t size, bool zeroed)
@@ -79,7 +83,7 @@ static void *mem_raw(size_t size, bool zeroed)
     if (t == NULL) {
         return NULL;
     }
-    mem_tag_link(t, mem_current);
+    mem_tag_link(t, mem_current, size);
     return t + 1;
 }
 
@@ -95,8 +99,11 @@ static void *mem_raw_realloc(void *p, size_t size)
     struct mem_tag *t = (struct mem_tag *)p - 1;
     struct mem_region *r = t->region;
     mem_tag_unlink(t);
+    size_t before = t->size;
     struct mem_tag *grown = realloc(t, size + sizeof(struct mem_tag));
-    mem_tag_link(grown != NULL ? grown : t, r); /* a block stays in the region it was made in */
+    mem_tag_link(grown != NULL ? grown : t, r,
+                 grown != NULL ? size + sizeof(struct mem_tag)
+                               : before); /* a block stays in the region it was made in */
     return grown != NULL ? grown + 1 : NULL;
 }
 
@@ -123,6 +130,7 @@ void mem_region_drop(struct mem_region *r)
     }
     r->first = NULL;
     r->blocks = 0;
+    r->bytes = 0;
 }
 
 void *mem_alloc(size_t size)

@@ -28,6 +28,7 @@ size_t mem_live_blocks(void);
 struct mem_region {
     void *first; /* private: blocks of the region */
     size_t blocks;
+    size_t bytes, bytes_max; /* now, and most at any time (set it to begin anew) */
 };
 void mem_regions_enable(void);
 /* Makes "r" (NULL: none) current; returns the one before. */

@@ -54,7 +54,7 @@ static void on_started(struct node_events *ev, enum err e, struct str address, s
     if (e == ERR_OK) {
         (void)snprintf(d->address, sizeof(d->address), "%.*s", STR_ARG(address));
     } else {
-        (void)err_set(&d->detail, e, "cannot listen: %.*s", STR_ARG(detail));
+        (void)err_set(&d->detail, e, "cannot listen at %.*s", STR_ARG(detail));
     }
     latch_set(&d->started, e == ERR_OK ? STARTED_OK : STARTED_FAILED);
 }
@@ -193,12 +193,13 @@ struct daemon *daemon_start(const struct daemon_config *config, struct err_detai
                                               .store_loop = d->store_loop,
                                               .process = process_sample},
                          &d->events);
-    if (latch_wait(&d->started, START_US) != STARTED_OK) {
-        (void)err_set(&d->detail, ERR_TIMEOUT, "the node did not start within %d s",
+    int started = latch_wait(&d->started, START_US);
+    if (started == 0) { /* a loop hangs: what it may still touch stays; the process is to end */
+        (void)err_set(detail, ERR_TIMEOUT, "the node did not start within %d s",
                       (int)(START_US / US_PER_S));
-        return give_up(d, detail);
+        return NULL;
     }
-    return d;
+    return started == STARTED_OK ? d : give_up(d, detail);
 }
 
 const char *daemon_address(const struct daemon *d)

@@ -68,6 +68,7 @@ static void on_given_up(void *arg)
     n->events->started(n->events, n->failed, STR_NONE, str_of(n->detail.text));
 }
 
+/* The engine has ended; the admin port follows, then the reason is told. */
 static void on_engine_given_up(void *arg)
 {
     struct node *n = arg;
@@ -78,19 +79,14 @@ static void on_engine_given_up(void *arg)
     }
 }
 
-/* The node does not start: each part ends as after a drain, then the reason is told. */
-static void give_up(struct node *n, enum err e, const struct err_detail *d)
-{
-    n->failed = e;
-    n->detail = *d;
-    engine_stop(n->engine, on_engine_given_up, n);
-}
-
 static void on_started(void *arg, enum err e, struct str address, const struct err_detail *d)
 {
     struct node *n = arg;
     if (e != ERR_OK) {
-        give_up(n, e, d);
+        n->failed = e;
+        n->detail = *d;
+        err_wrap(&n->detail, "%.*s", STR_ARG(n->c.listen));
+        on_engine_given_up(n);
         return;
     }
     n->events->started(n->events, e, address, str_of(d->text));
@@ -127,9 +123,9 @@ static void on_admin(void *arg, enum err e, struct str address, const struct err
 {
     struct node *n = arg;
     if (e != ERR_OK) {
-        struct err_detail why = *d;
-        err_wrap(&why, "admin port");
-        give_up(n, e, &why);
+        n->failed = e;
+        (void)err_set(&n->detail, e, "admin port %s", d->text);
+        engine_stop(n->engine, on_engine_given_up, n);
         return;
     }
     if (address.size > 0 && n->events->admin != NULL) {
@@ -168,6 +164,7 @@ static void engine_make(struct node *n)
                                .batches = n->c.batches,
                                .batch_min = n->c.batch_min,
                                .requests_max = n->c.requests_max,
+                               .tasks_max = n->c.tasks_max,
                                .incarnation = on_incarnation,
                                .started = on_started,
                                .state = on_state,

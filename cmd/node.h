@@ -48,6 +48,7 @@ struct node_config {
     uint32_t admin_queue; /* threadPools.http.queueCapacity */
     struct str database;  /* for people: "PostgreSQL 15.20" */
     bool replicated;      /* durability profile: replicated, else local */
+    uint32_t tasks_max;   /* open tasks without a worker kept in memory; 0: DISPATCH_TASKS_MAX */
 };
 void node_config_defaults(struct node_config *c);
 

@@ -109,7 +109,7 @@ void entry_load(struct shard *s, struct entry *e, bool delayed)
     if (delayed) {
         list_push_back(&s->delayed, &e->queue);
         if (!s->delay.armed) {
-            loop_timer_after(s->c.loop, &s->delay, DELAY_US);
+            loop_timer_after(s->c.loop, &s->delay, MAX(s->load_wait_us, (int64_t)DELAY_US));
         }
     } else {
         list_push_back(&s->loading, &e->queue);
@@ -143,6 +143,7 @@ bool entry_starting(const struct entry *e)
 /* The store does not have it. A start still waiting to be made durable begins anew. */
 static void entry_absent(struct shard *s, struct entry *e)
 {
+    damage_over(s, &e->id);
     struct item *first =
         list_empty(&e->waiting) ? NULL : LIST_ENTRY(e->waiting.next, struct item, link);
     if (first != NULL && first->type == ITEM_START && e->exists) {
@@ -256,15 +257,29 @@ static void arm_told(struct entry *e, struct arming *a)
     e->telling_len = 0;
 }
 
+void entry_closing(struct entry *e, const struct task_token *tasks, uint32_t len)
+{
+    if (len > 0) {
+        e->closing = mem_realloc(e->closing, sizeof(e->closing[0]) * (e->closing_len + len));
+        memcpy(e->closing + e->closing_len, tasks, sizeof(e->closing[0]) * len);
+        e->closing_len += len;
+    }
+}
+
+void entry_owes(struct entry *e, const struct task_token *tasks, uint32_t tasks_len,
+                const struct exec_id *execs, uint32_t execs_len)
+{
+    entry_closing(e, tasks, tasks_len);
+    if (execs_len > 0) {
+        e->telling = mem_realloc(e->telling, sizeof(e->telling[0]) * (e->telling_len + execs_len));
+        memcpy(e->telling + e->telling_len, execs, sizeof(e->telling[0]) * execs_len);
+        e->telling_len += execs_len;
+    }
+}
+
 void entry_doubt(struct entry *e, const struct turn_row *t)
 {
-    if (t->tasks_done_len > 0) {
-        uint32_t len = e->closing_len + t->tasks_done_len;
-        e->closing = mem_realloc(e->closing, sizeof(e->closing[0]) * len);
-        memcpy(e->closing + e->closing_len, t->tasks_done,
-               sizeof(e->closing[0]) * t->tasks_done_len);
-        e->closing_len = len;
-    }
+    entry_closing(e, t->tasks_done, t->tasks_done_len);
     if (t->inbox_new_len > 0) {
         e->telling =
             mem_realloc(e->telling, sizeof(e->telling[0]) * (e->telling_len + t->inbox_new_len));
@@ -358,20 +373,20 @@ static void entry_loaded(struct shard *s, struct entry *e, const struct exec_row
     struct exec *x;
     enum err err = state_build(row, def, &x, &d);
     if (err != ERR_OK) {
-        char id[EXEC_ID_TEXT + 1];
-        exec_id_format(&e->id, id);
-        log_error("stored execution cannot be read", "execution=%s detail=\"%s\"", id, d.text);
-        entry_fail(s, e, ERR_FATAL);
+        entry_damaged(s, e, d.text);
         return;
     }
+    damage_read(s, e);
     e->x = x;
-    e->exists = false;
+    e->exists = e->alone = false;
     e->turn = row->turn;
     e->closed_at = row->closed_at;
     e->state = ENTRY_READY;
     entry_measure(s, e);
     settle_doubts(s, e, row);
-    letters_take(s, e, row);
+    if (damage_wait_us(s, &e->id) == 0) { /* else they stay until it is looked at again */
+        letters_take(s, e, row);
+    }
     if (e->arm) {
         e->arm = false;
         arm_tasks(s, e);
@@ -381,6 +396,11 @@ static void entry_loaded(struct shard *s, struct entry *e, const struct exec_row
         entry_notify_closed(s, e);
     }
     e->yielded = exec_can_run(x);
+    if (damage_wait_us(s, &e->id) > 0) {
+        e->yielded = false; /* its turn was refused, and is not to be tried now */
+    } else if (list_empty(&e->waiting) && !e->yielded) {
+        damage_over(s, &e->id); /* what was refused is not asked for any more */
+    }
     if (list_empty(&e->waiting) && !e->yielded) {
         entry_rest(s, e);
     } else {
@@ -390,6 +410,19 @@ static void entry_loaded(struct shard *s, struct entry *e, const struct exec_row
 
 static void load_continue(struct load *l);
 
+static void entry_undefined(struct shard *s, struct entry *e, uint64_t revision, enum err err)
+{
+    char text[ERR_DETAIL_SIZE];
+    enum err_class class = err_class(err);
+    if (class != ERRC_NOT_FOUND && class != ERRC_INVALID) {
+        entry_load(s, e, true);
+        return;
+    }
+    (void)snprintf(text, sizeof(text), "revision %" PRIu64 " of its definition %s", revision,
+                   err == ERR_NO_WORKFLOW ? "is not in the store" : "does not parse");
+    entry_damaged(s, e, text);
+}
+
 static void load_def_done(struct defs_wait *w, struct def *def, const struct definition_row *row,
                           enum err err)
 {
@@ -397,11 +430,7 @@ static void load_def_done(struct defs_wait *w, struct def *def, const struct def
     struct load *l = CONTAINER_OF(w, struct load, wait);
     struct entry *e = entry_find(l->shard, &l->ids[l->at]);
     if (def == NULL && e != NULL && e->state == ENTRY_LOADING) {
-        if (err == ERR_NO_WORKFLOW) {
-            entry_fail(l->shard, e, ERR_NO_WORKFLOW);
-        } else {
-            entry_load(l->shard, e, true);
-        }
+        entry_undefined(l->shard, e, l->req.rows[l->at].revision, err);
         l->at++;
     }
     if (l->waiting) {
@@ -446,22 +475,42 @@ static void load_continue(struct load *l)
     shard_pump(s);
 }
 
+/* Another try would end likewise; one of the executions read together may be the cause. */
+static bool load_unreadable(enum err e)
+{
+    enum err_class class = err_class(e);
+    return class != ERRC_RETRY && class != ERRC_UNKNOWN && class != ERRC_LIMIT;
+}
+
 static void load_done(struct store_req *r)
 {
     struct store_load *req = CONTAINER_OF(r, struct store_load, req);
     struct load *l = CONTAINER_OF(req, struct load, req);
     struct shard *s = l->shard;
     if (r->err == ERR_OK) {
+        s->load_wait_us = 0;
         storeclock_sample(&s->clock, r->sent, r->answered, r->store_now);
         metric_add(&metric_loads, l->len);
         load_continue(l);
         return;
     }
-    log_warn("executions not loaded, trying again", "count=%u error=%s", l->len, err_name(r->err));
+    bool unreadable = load_unreadable(r->err);
+    s->load_wait_us =
+        MIN(MAX(s->load_wait_us * 2, (int64_t)DELAY_US), unreadable ? 0 : (int64_t)BACKOFF_US);
+    if (!unreadable || l->len > 1) { /* else it is told of the execution */
+        log_warn("executions not loaded, trying again", "count=%u error=%s", l->len,
+                 err_name(r->err));
+    }
     for (uint32_t i = 0; i < l->len; i++) {
         struct entry *e = entry_find(s, &l->ids[i]);
-        if (e != NULL && e->state == ENTRY_LOADING && !list_linked(&e->queue)) {
-            entry_load(s, e, true);
+        if (e == NULL || e->state != ENTRY_LOADING || list_linked(&e->queue)) {
+            continue;
+        }
+        if (unreadable && e->alone) {
+            entry_damaged(s, e, r->detail.text);
+        } else {
+            e->alone = unreadable;
+            entry_load(s, e, !unreadable);
         }
     }
     arena_fini(&l->arena);
@@ -477,11 +526,17 @@ void loads_start(struct shard *s)
         l->shard = s;
         l->wait.done = load_def_done;
         arena_init(&l->arena, 0);
-        struct list *it;
-        bool inbox = false;
+        bool alone = false, inbox = false;
         l->life = s->lives;
-        while (l->len < LOAD_IDS_MAX && (it = list_pop_front(&s->loading)) != NULL) {
-            const struct entry *e = LIST_ENTRY(it, struct entry, queue);
+        while (l->len < LOAD_IDS_MAX && !alone && !list_empty(&s->loading)) {
+            struct entry *e = LIST_ENTRY(s->loading.next, struct entry, queue);
+            alone = e->alone;
+            if (alone && l->len > 0) {
+                break;
+            }
+            list_remove(&e->queue);
+            damage_load(s, e);
+            entry_sure(e);
             inbox = inbox || e->arm;
             l->ids[l->len++] = e->id;
         }

@@ -12,6 +12,20 @@ static int64_t wall_ms(struct wall t)
     return t.us / US_PER_MS;
 }
 
+/* The answer to an item that ended with an error, and the end of the item. */
+static void item_error(struct call *c, struct item *it)
+{
+    char detail[ERR_DETAIL_SIZE];
+    enum err e = it->err;
+    (void)snprintf(detail, sizeof(detail), "%.*s", STR_ARG(it->detail));
+    item_fini(it);
+    if (e == ERR_DAMAGED) {
+        call_error(c, e, "%s: %s", err_text(e), detail);
+    } else {
+        call_error(c, e, "%s", detail);
+    }
+}
+
 /* ---- tenants by name ---- */
 
 struct tenant {
@@ -42,7 +56,7 @@ static struct str own(struct str s)
 
 static void tenant_add(struct front *f, struct str name, uint32_t number)
 {
-    if (tenant_find(f, name) == NULL) {
+    if (tenant_find(f, name) == NULL && map_len(&f->tenants) < TENANTS_MAX) {
         struct tenant *t = MEM_NEW(struct tenant);
         t->name = own(name);
         t->number = number;
@@ -63,23 +77,53 @@ void tenants_fini(struct front *f)
     map_fini(&f->starting);
 }
 
+static void tenant_asked(struct store_req *r);
+
+static void tenant_send(struct tenant_ask *ask, bool create)
+{
+    struct front *f = ask->front;
+    ask->req = (struct store_tenant){
+        .req = {.op = STORE_TENANT, .loop = f->loop, .done = tenant_asked, .arena = &ask->arena},
+        .name = ask->name,
+        .create = create};
+    store_submit(f->store, &ask->req.req);
+}
+
+static void tenant_finish(struct tenant_ask *ask, enum err e, const char *detail)
+{
+    struct arena a = ask->arena; /* "done" may free the question */
+    ask->front->requests--;
+    ask->done(ask, e, detail);
+    arena_fini(&a);
+}
+
+/* Whoever connects may bring a new name, and the store keeps it for ever: numbers, which are dense, say
+ * how many there are. */
 static void tenant_asked(struct store_req *r)
 {
     struct tenant_ask *ask =
         CONTAINER_OF(CONTAINER_OF(r, struct store_tenant, req), struct tenant_ask, req);
-    struct arena a = ask->arena; /* "done" may free the question */
+    struct front *f = ask->front;
     struct err_detail d = {0};
+    if (r->err == ERR_NOT_FOUND && ask->create && !ask->req.create) {
+        if (f->tenants_top < TENANTS_MAX) {
+            tenant_send(ask, true);
+        } else {
+            (void)err_set(&d, ERR_LIMIT, "tenant \"%.*s\": there are %d already",
+                          STR_ARG(ask->name), TENANTS_MAX);
+            tenant_finish(ask, ERR_LIMIT, d.text);
+        }
+        return;
+    }
     if (r->err != ERR_OK) {
         (void)err_set(&d, r->err, "tenant \"%.*s\": %s", STR_ARG(ask->name),
                       r->detail.text[0] != '\0' ? r->detail.text : err_text(r->err));
-    }
-    if (r->err == ERR_OK) {
+    } else {
         ask->number = ask->req.number;
-        tenant_add(ask->front, ask->name, ask->number);
+        f->tenants_top = MAX(f->tenants_top, ask->number);
+        tenant_add(f, ask->name, ask->number);
     }
-    ask->front->requests--;
-    ask->done(ask, r->err, d.text);
-    arena_fini(&a);
+    tenant_finish(ask, r->err, d.text);
 }
 
 void tenant_ask(struct front *f, struct tenant_ask *ask)
@@ -93,11 +137,7 @@ void tenant_ask(struct front *f, struct tenant_ask *ask)
     ask->front = f;
     f->requests++; /* the front is not idle meanwhile */
     arena_init(&ask->arena, 0);
-    ask->req = (struct store_tenant){
-        .req = {.op = STORE_TENANT, .loop = f->loop, .done = tenant_asked, .arena = &ask->arena},
-        .name = ask->name,
-        .create = ask->create};
-    store_submit(f->store, &ask->req.req);
+    tenant_send(ask, false);
 }
 
 /* ---- hello ---- */
@@ -106,14 +146,6 @@ struct hello {
     struct call *call;
     struct tenant_ask ask;
 };
-
-static uint32_t node_state(const struct front *f)
-{
-    if (f->going_away) {
-        return MSG_NODE_GOING_AWAY;
-    }
-    return f->state == OWNER_ACTIVE ? MSG_NODE_ACTIVE : MSG_NODE_STANDBY;
-}
 
 static void hello_finish(struct call *c, uint32_t tenant)
 {
@@ -146,7 +178,7 @@ static void hello_finish(struct call *c, uint32_t tenant)
     out->protocol = MIN(in->protocol, (uint32_t)MSG_PROTOCOL);
     out->node = f->engine->c.node;
     out->version = f->engine->c.version;
-    out->state = node_state(f);
+    out->state = conn->told = front_state(f);
     out->addresses = &f->listener->address;
     out->addresses_len = 1;
     out->message_size_max = MESSAGE_SIZE_MAX;
@@ -307,9 +339,7 @@ static void describe_done(struct item *it)
 {
     struct describe *d = it->owner;
     if (it->err != ERR_OK) {
-        enum err e = it->err;
-        item_fini(it);
-        call_error(d->call, e, "%s", "");
+        item_error(d->call, it);
         return;
     }
     d->wait.done = describe_versioned;
@@ -383,20 +413,19 @@ void api_describe(struct call *c)
 static void watch_done(struct item *it)
 {
     struct call *c = it->owner;
-    enum err e = it->err;
-    struct arena a = it->arena;
-    if (e != ERR_OK) {
-        call_error(c, e, "%s", "");
-    } else {
-        const struct item_view *v = &it->view;
-        struct msg m = {.type = MSG_WATCH_OK};
-        m.u.watch_ok.ended = v->status != EXEC_RUNNING;
-        m.u.watch_ok.status = (uint32_t)v->status;
-        m.u.watch_ok.output = v->output;
-        m.u.watch_ok.error = v->error;
-        m.u.watch_ok.cause = v->cause;
-        call_answer(c, &m);
+    if (it->err != ERR_OK) {
+        item_error(c, it);
+        return;
     }
+    struct arena a = it->arena;
+    const struct item_view *v = &it->view;
+    struct msg m = {.type = MSG_WATCH_OK};
+    m.u.watch_ok.ended = v->status != EXEC_RUNNING;
+    m.u.watch_ok.status = (uint32_t)v->status;
+    m.u.watch_ok.output = v->output;
+    m.u.watch_ok.error = v->error;
+    m.u.watch_ok.cause = v->cause;
+    call_answer(c, &m);
     arena_fini(&a);
 }
 
@@ -410,7 +439,29 @@ void api_watch(struct call *c)
     }
     item_init(&c->item, ITEM_WATCH, &id, watch_done, c);
     c->item.until.us = loop_now(f->loop).us + (int64_t)in->wait_ms * US_PER_MS;
+    list_push_back(&c->frame->conn->watches, &c->watch);
+    call_waits(c);
+    call_unpin(c);
     shard_submit(front_shard(f, &id), &c->item);
+}
+
+static void watch_ended(struct watch_end *w)
+{
+    struct call *c = CONTAINER_OF(w, struct call, watch_end);
+    c->frame->front->requests--;
+    frame_unref(c->frame);
+}
+
+void watches_end(struct conn *conn)
+{
+    struct list *l;
+    while ((l = list_pop_front(&conn->watches)) != NULL) {
+        struct call *c = LIST_ENTRY(l, struct call, watch);
+        c->watch_end = (struct watch_end){.item = &c->item, .done = watch_ended};
+        c->frame->open++; /* the shard may have answered it meanwhile */
+        c->frame->front->requests++;
+        shard_watch_end(&c->watch_end);
+    }
 }
 
 /* ---- stop ---- */
@@ -419,18 +470,17 @@ static void stop_done(struct item *it)
 {
     struct call *c = it->owner;
     struct front *f = c->frame->front;
-    enum err e = it->err;
+    if (it->err != ERR_OK && it->err != ERR_STOPPED) {
+        item_error(c, it);
+        return;
+    }
     struct wall at = it->at.us != 0 ? it->at : front_now(f);
     item_fini(it);
-    if (e == ERR_OK || e == ERR_STOPPED) {
-        /* Ended already: the answer to a repeated stop is the same. */
-        fault_hit(f->faults, FAULT_STOP_AFTER_COMMIT);
-        struct msg m = {.type = MSG_STOP_OK};
-        m.u.stop_ok.stopped_at_ms = wall_ms(at);
-        call_answer(c, &m);
-    } else {
-        call_error(c, e, "%s", "");
-    }
+    /* Ended already: the answer to a repeated stop is the same. */
+    fault_hit(f->faults, FAULT_STOP_AFTER_COMMIT);
+    struct msg m = {.type = MSG_STOP_OK};
+    m.u.stop_ok.stopped_at_ms = wall_ms(at);
+    call_answer(c, &m);
 }
 
 void api_stop(struct call *c)
@@ -488,7 +538,7 @@ static void status_write(struct buf *b, const struct front *f)
                ",\"shard\":%u,\"state\":\"%s\",\"ownership\":\"%s\",\"lanes_held\":%u,\"lanes\":%u"
                ",\"connections\":%zu,\"sessions\":%zu,\"tasks\":%zu,\"ready\":%zu,"
                "\"granted\":%zu,\"confirming\":%zu,\"polls\":%zu",
-               f->lanes.shard, msg_node_state_name(node_state(f)), owner_state_name(f->state),
+               f->lanes.shard, msg_node_state_name(front_state(f)), owner_state_name(f->state),
                f->lanes.held_len, f->lanes.len, map_len(&f->conns), s.sessions, s.tasks, s.ready,
                s.granted, s.confirming, s.polls);
     status_lanes(b, &f->lanes);

@@ -160,12 +160,10 @@ static void ctx_timers(struct shard *s, struct arena *a, struct turn_ctx *c,
     c->row.timers_done_len = len;
 }
 
-/* A snapshot bounds what a load must replay: once the deltas outweigh the state. */
+/* A snapshot bounds what a load must replay. */
 static struct str ctx_snapshot(struct shard *s, struct arena *a, struct exec *x)
 {
-    size_t delta = exec_delta_size(x);
-    if (delta <= SNAPSHOT_DELTA_MIN || delta <= exec_state_size(x) ||
-        exec_status(x) != EXEC_RUNNING) {
+    if (!exec_snapshot_due(x)) {
         return STR_NONE;
     }
     buf_clear(&s->scratch);
@@ -267,6 +265,7 @@ static void turn_durable(struct shard *s, struct batch *b, struct turn_ctx *c)
     e->flight = NULL;
     e->turn = c->row.turn;
     e->yielded = c->yielded;
+    damage_over(s, &e->id);
     metric_add(&metric_turns, 1);
     metric_add(&metric_starts, c->row.start != NULL ? 1 : 0);
     if (c->row.status != STATUS_OPEN) {
@@ -356,8 +355,28 @@ static void turn_exists(struct shard *s, struct turn_ctx *c)
     entry_drop(s, e);
 }
 
+/* The store refuses the turn for its data: what was folded into it is told so, unless it began the
+ * execution. What repeats itself, a deadline or a yielded run, is left alone for a while. */
+static void turn_refused(struct shard *s, struct turn_ctx *c, enum err err, const char *reason)
+{
+    struct entry *e = c->entry;
+    bool stored = c->row.start == NULL;
+    if (stored) {
+        damage_note(s, &e->id, true, reason);
+    }
+    LIST_FOREACH_SAFE(l, &e->waiting)
+    {
+        struct item *it = LIST_ENTRY(l, struct item, link);
+        if (it->tries > 0) {
+            list_remove(l);
+            it->detail = str_dup(&it->arena, str_of(reason));
+            item_finish(s, it, stored ? ERR_DAMAGED : err);
+        }
+    }
+}
+
 /* The state in memory is ahead of the store: throw it away, read again, fold again. */
-static void turn_again(struct shard *s, struct turn_ctx *c, enum err err)
+static void turn_again(struct shard *s, struct turn_ctx *c, enum err err, const char *reason)
 {
     struct entry *e = c->entry;
     bool unknown = err_class(err) == ERRC_UNKNOWN;
@@ -379,19 +398,22 @@ static void turn_again(struct shard *s, struct turn_ctx *c, enum err err)
         entry_fail(s, e, unknown ? ERR_UNKNOWN : ERR_GOING_AWAY);
         return;
     }
+    if (err_class(err) == ERRC_FENCED) {
+        s->load_wait_us = BACKOFF_US; /* the owner finds out first */
+    }
     if (err_class(err) == ERRC_FENCED && s->c.foreign != NULL) {
         s->c.foreign(s->c.arg);
     }
-    bool fatal = err != ERR_OK && err_class(err) == ERRC_INVALID;
+    if (err != ERR_OK && err_class(err) == ERRC_INVALID) {
+        turn_refused(s, c, err, reason);
+    }
     LIST_FOREACH_SAFE(l, &e->waiting)
     {
         struct item *it = LIST_ENTRY(l, struct item, link);
-        /* Nobody would repeat a deadline or a letter: it stays until it is folded, unless it cannot be
-         * stored. */
-        bool spent = it->done != NULL && it->letter.p == NULL && it->tries > ITEM_TRIES_MAX;
-        if (spent || (fatal && it->tries > 0)) {
+        /* Nobody would repeat a deadline or a letter: it stays until it is folded. */
+        if (it->done != NULL && it->letter.p == NULL && it->tries > ITEM_TRIES_MAX) {
             list_remove(l);
-            item_finish(s, it, fatal ? err : ERR_RETRY);
+            item_finish(s, it, ERR_RETRY);
         }
     }
     e->arm = true;
@@ -413,7 +435,7 @@ static void turn_settle(struct shard *s, struct batch *b, struct turn_ctx *c, en
     case TURN_EARLY:
     case TURN_WINDOW:
     case TURN_DROPPED:
-        turn_again(s, c, err);
+        turn_again(s, c, err, b->commit.req.detail.text);
         return;
     }
     if (letters_again(s, c->entry)) {
@@ -510,7 +532,7 @@ static void commit_done(struct store_req *r)
     } else if (range_retry(b, r->err)) {
         loop_timer_after(s->c.loop, &b->retry, b->backoff_us);
         return;
-    } else {
+    } else if (err_class(r->err) != ERRC_INVALID) { /* those are told of the execution */
         log_warn("batch not committed", "turns=%u error=%s detail=\"%s\"", req->turns_len,
                  err_name(r->err), r->detail.text);
     }

@@ -83,7 +83,7 @@ static void front_lost(struct front *f, const struct news *n)
     }
 }
 
-static void front_state(struct front *f, const struct news *n)
+static void front_owner(struct front *f, const struct news *n)
 {
     f->state = n->state;
     mem_free((void *)(uintptr_t)f->other_node.p);
@@ -92,7 +92,7 @@ static void front_state(struct front *f, const struct news *n)
         f->other_node = str_of(mem_strdup(n->node.p));
     }
     if (n->state != OWNER_ACTIVE) {
-        polls_answer_all(f);
+        front_waits_end(f);
     }
     if (f->engine->c.state != NULL) {
         f->engine->c.state(f->engine->c.arg, n->state);
@@ -123,7 +123,7 @@ static void to_front(struct front *f, const struct news *n)
         storeclock_sample(&f->clock, n->sent, n->answered, n->store);
         break;
     case NEWS_STATE:
-        front_state(f, n);
+        front_owner(f, n);
         break;
     case NEWS_MISSED:
         recover_start(f, false);
@@ -396,24 +396,6 @@ static void start_control_run(struct loop_task *task)
     owner_start(CONTAINER_OF(task, struct engine, start_control)->owner);
 }
 
-static void start_front_run(struct loop_task *task)
-{
-    struct engine *e = CONTAINER_OF(task, struct engine, start_front);
-    struct err_detail d = {0};
-    enum err err = front_listen(&e->front, &d);
-    if (err == ERR_OK) {
-        e->start_control = (struct loop_task){.run = start_control_run, .name = "owner start"};
-        loop_post(e->c.control, &e->start_control);
-    }
-    e->c.started(e->c.arg, err, err == ERR_OK ? e->front.listener->address : STR_NONE, &d);
-}
-
-void engine_start(struct engine *e)
-{
-    e->start_front = (struct loop_task){.run = start_front_run, .name = "front start"};
-    loop_post(e->c.front, &e->start_front);
-}
-
 /* Stopping: intake ends (front), turns finish (shards), ownership goes (owner). Each role is asked, in turn
  * and again, whether it is idle; who is not after DRAIN_MAX_US is left to its fate: what it had is
  * durable or was never acknowledged. */
@@ -540,12 +522,17 @@ static void drain_fired(struct loop_timer *timer)
     }
 }
 
-static void stop_control_run(struct loop_task *task)
+static void shards_stop(struct engine *e)
 {
-    struct engine *e = CONTAINER_OF(task, struct engine, stop_control);
     for (uint32_t i = 0; i < e->c.turns_len; i++) {
         news_send(e, e->shards[i], e->c.turns[i], &(struct news){.type = NEWS_STOP});
     }
+}
+
+static void stop_control_run(struct loop_task *task)
+{
+    struct engine *e = CONTAINER_OF(task, struct engine, stop_control);
+    shards_stop(e);
     e->drain_until.us = loop_now(e->c.control).us + DRAIN_MAX_US;
     e->drain.fired = drain_fired;
     e->drain.name = "drain";
@@ -568,17 +555,58 @@ void engine_stop(struct engine *e, void (*done)(void *arg), void *arg)
     loop_post(e->c.front, &e->stop_front);
 }
 
+/* Listening failed: nothing has begun, but each role is freed on its own loop all the same, and the
+ * caller hears of the failure when that is done: then it may free the engine. */
+static void start_refused(struct loop_task *task)
+{
+    struct engine *e = CONTAINER_OF(task, struct engine, start_front);
+    e->c.started(e->c.arg, e->start_err, STR_NONE, &e->start_detail);
+}
+
+static void start_undone(void *arg)
+{
+    struct engine *e = arg;
+    e->start_front = (struct loop_task){.run = start_refused, .name = "start refused"};
+    loop_post(e->c.front, &e->start_front);
+}
+
+static void start_undo_run(struct loop_task *task)
+{
+    struct engine *e = CONTAINER_OF(task, struct engine, start_control);
+    shards_stop(e);
+    e->stopped = start_undone;
+    e->stopped_arg = e;
+    e->drain.fired = closing_fired;
+    closing_next(e);
+}
+
+static void start_front_run(struct loop_task *task)
+{
+    struct engine *e = CONTAINER_OF(task, struct engine, start_front);
+    struct err_detail d = {0};
+    enum err err = front_listen(&e->front, &d);
+    e->start_control = (struct loop_task){.run = err == ERR_OK ? start_control_run : start_undo_run,
+                                          .name = err == ERR_OK ? "owner start" : "start undone"};
+    e->start_err = err;
+    e->start_detail = d;
+    loop_post(e->c.control, &e->start_control);
+    if (err == ERR_OK) {
+        e->c.started(e->c.arg, err, e->front.listener->address, &d);
+    }
+}
+
+void engine_start(struct engine *e)
+{
+    e->start_front = (struct loop_task){.run = start_front_run, .name = "front start"};
+    loop_post(e->c.front, &e->start_front);
+}
+
 void engine_free(struct engine *e)
 {
     if (e == NULL) {
         return;
     }
-    if (e->roles_closed == 0) { /* never started */
-        front_fini(&e->front);
-        for (uint32_t i = 0; i < e->c.turns_len; i++) {
-            shard_free(e->shards[i]);
-        }
-    }
+    PRE(e->roles_closed > e->c.turns_len);
     owner_free(e->owner);
     mem_free(e);
 }

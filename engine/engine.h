@@ -33,10 +33,12 @@ struct engine_config {
     uint32_t definitions;        /* parsed definitions kept per loop */
     int64_t definition_us;       /* one this old is read again */
     uint32_t batches, batch_min; /* commits in flight per turn loop; turns worth a second one */
+    uint32_t tasks_max;          /* of dispatch, without a worker; 0: its default */
     uint32_t requests_max;       /* new requests waiting inside; one more is answered LIMIT */
     /* On the control loop: the store's sessions must carry this incarnation from now on. */
     void (*incarnation)(void *arg, const struct uuid *incarnation);
-    /* On the front loop, after engine_start: listening at "address", or the error. */
+    /* On the front loop, after engine_start: listening at "address"; or the error, and then every role
+     * is closed and engine_free may follow. */
     void (*started)(void *arg, enum err e, struct str address, const struct err_detail *d);
     /* On the front loop: ownership changed. */
     void (*state)(void *arg, enum owner_state s);
@@ -50,6 +52,7 @@ void engine_start(struct engine *e);
 /* Drains: no new work, turns under way finish, ownership is given back. "done" runs on the control loop,
  * once; engine_free may follow from the main thread. From any thread. */
 void engine_stop(struct engine *e, void (*done)(void *arg), void *arg);
+/* After "done", or after a failed start. */
 void engine_free(struct engine *e);
 
 /* A request from inside the process: one message of the client protocol, handled and bounded as if it

@@ -19,6 +19,8 @@ struct engine {
     struct loop_task start_front, start_control, stop_control, stop_front;
     void (*stopped)(void *arg);
     void *stopped_arg;
+    enum err start_err; /* why it does not listen; told when every role is closed */
+    struct err_detail start_detail;
 };
 
 /* Lanes go round the turn loops. */

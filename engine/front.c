@@ -21,6 +21,7 @@ static struct conn *conn_get(struct front *f, uint64_t id)
     struct conn *c = MEM_NEW(struct conn);
     c->id = id;
     list_init(&c->polls);
+    list_init(&c->watches);
     list_init(&c->frames);
     map_insert(&f->conns, &c->node, hash_u64(id));
     metric_set(&metric_connections, (int64_t)map_len(&f->conns));
@@ -47,6 +48,7 @@ static void conn_closed(struct net_handler *h, uint64_t id)
     list_push_back(&c->frames, &hold);
     c->closed = true;
     polls_cancel(c);
+    watches_end(c);
     if (c->session != NULL) {
         dispatch_lost(f->dispatch, c->session, c->id);
         c->session = NULL;
@@ -73,12 +75,30 @@ void conn_supersede(struct front *f, uint64_t id)
 
 /* ---- frames ---- */
 
+/* News of the node stand beside the answers of the first frame that leaves since. */
+static void frame_tell_state(struct frame *fr)
+{
+    struct conn *c = fr->conn;
+    uint32_t state = front_state(fr->front);
+    if (c->session == NULL || c->told == state) {
+        return;
+    }
+    struct msg m = {.type = MSG_NODE_STATE};
+    m.u.node_state.state = state;
+    m.u.node_state.addresses = &fr->front->listener->address;
+    m.u.node_state.addresses_len = 1;
+    if (msg_writer_add(&fr->writer, &m, NULL) == ERR_OK) { /* else with the next */
+        c->told = state;
+    }
+}
+
 static void frame_end(struct frame *fr)
 {
     list_remove(&fr->link);
     if (fr->writer.len == 0) {
         buf_clear(&fr->out);
     } else {
+        frame_tell_state(fr);
         msg_writer_end(&fr->writer);
     }
     metric_max(&metric_arena_frame, (int64_t)fr->arena.used);
@@ -104,12 +124,46 @@ static void net_frame_end(struct frame *fr)
     }
 }
 
-static void frame_unref(struct frame *fr)
+void frame_unref(struct frame *fr)
 {
     PRE(fr->open > 0);
     if (--fr->open == 0) {
         frame_end(fr);
     }
+}
+
+/* Nothing refers to the frame's bytes, and its answer may be a minute away. */
+static void frame_slim(struct frame *fr)
+{
+    enum { WORTH_IT = 4096 };
+    if (fr->request != NULL && fr->body.size >= WORTH_IT) {
+        struct net_listener *l = fr->front->listener;
+        fr->request = l->ops->slim(l, fr->request);
+        fr->body = STR_NONE;
+    }
+}
+
+static void frame_unpin(struct frame *fr)
+{
+    PRE(fr->pins > 0);
+    if (--fr->pins == 0 && fr->open > 0) {
+        frame_slim(fr);
+    }
+}
+
+void call_unpin(struct call *c)
+{
+    if (c->pinned) {
+        c->pinned = false;
+        frame_unpin(c->frame);
+    }
+}
+
+void call_waits(struct call *c)
+{
+    PRE(!c->waits);
+    c->waits = true;
+    c->frame->front->parked++;
 }
 
 struct arena *call_arena(struct call *c)
@@ -219,8 +273,13 @@ static void call_end(struct call *c)
     }
     fr->promised -= c->promised;
     frame_measure(fr);
+    list_remove(&c->watch);
     fr->front->requests--;
+    fr->front->parked -= c->waits ? 1 : 0;
     discharge(fr->front, fr->conn, c->charge);
+    fr->open--;
+    call_unpin(c);
+    fr->open++;
     frame_unref(fr);
 }
 
@@ -353,7 +412,9 @@ static void call_begin(struct frame *fr, const struct msg *m, enum err e,
     c->frame = fr;
     c->msg = *m;
     c->charge = 1;
+    c->pinned = true;
     fr->open++;
+    fr->pins++;
     fr->front->requests++;
     if (!refused(fr->front, c, handlers[type].need)) {
         handlers[type].handle(c);
@@ -388,13 +449,16 @@ void frame_run(struct front *f, struct frame *fr, struct conn *conn, struct str 
     fr->conn = conn;
     fr->body = body;
     fr->end = end;
-    fr->open = 1;
+    fr->open = fr->pins = 1;
     arena_init(&fr->arena, FRAME_MEMORY_MAX);
     buf_init(&fr->out, MESSAGE_SIZE_MAX);
     msg_writer_begin(&fr->writer, &fr->out);
     frame_measure(fr);
     list_push_back(&conn->frames, &fr->link);
     frame_read(fr);
+    fr->open--;
+    frame_unpin(fr);
+    fr->open++;
     frame_unref(fr);
 }
 
@@ -472,6 +536,14 @@ void front_report(struct front *f, struct report *r)
 
 /* ---- life ---- */
 
+uint32_t front_state(const struct front *f)
+{
+    if (f->going_away) {
+        return MSG_NODE_GOING_AWAY;
+    }
+    return f->state == OWNER_ACTIVE ? MSG_NODE_ACTIVE : MSG_NODE_STANDBY;
+}
+
 struct shard *front_shard(struct front *f, const struct exec_id *id)
 {
     return engine_shard(f->engine, f->lanes.of_slot[exec_id_slot(id)]);
@@ -490,17 +562,22 @@ void front_init(struct front *f, struct engine *e)
     map_init(&f->conns);
     map_init(&f->tenants);
     map_init(&f->starting);
+    list_init(&f->asking_later);
     lanes_init(&f->lanes, c->shard, c->window_us);
     storeclock_init(&f->clock);
     f->defs = defs_new(c->front, c->store, c->definitions, c->definition_us);
+    f->marks = marks_new();
+    list_init(&f->histories);
     front_dispatch_init(f);
+    letters_init(f);
     children_init(f);
     f->dispatch = dispatch_new(&(struct dispatch_config){.loop = c->front,
                                                          .clock = &f->clock,
                                                          .faults = c->faults,
                                                          .handler = &f->dispatch_handler,
                                                          .lease_us = 2 * c->heartbeat_us,
-                                                         .task_room = MSG_TASK_OVERHEAD});
+                                                         .task_room = MSG_TASK_OVERHEAD,
+                                                         .tasks_max = c->tasks_max});
     f->handler = (struct net_handler){.request = request_arrived, .closed = conn_closed};
 }
 
@@ -510,12 +587,24 @@ enum err front_listen(struct front *f, struct err_detail *d)
     return t->ops->listen(t, f->loop, f->engine->c.listen, &f->handler, &f->listener, d);
 }
 
+void front_waits_end(struct front *f)
+{
+    LIST_FOREACH(it, &f->conns.order)
+    {
+        struct conn *c = MAP_ORDER_ENTRY(it, struct conn, node);
+        polls_answer(c);
+        watches_end(c);
+    }
+}
+
 void front_stop(struct front *f)
 {
     LOOP_OWNED(f->loop);
     f->going_away = true;
+    letters_stop(f);
     children_stop(f);
-    polls_answer_all(f);
+    front_waits_end(f);
+    hydrations_end(f);
 }
 
 bool front_idle(const struct front *f)
@@ -535,10 +624,12 @@ void front_fini(struct front *f)
         conn_free(f, c);
     }
     map_fini(&f->conns);
+    letters_stop(f);
     children_fini(f);
     tenants_fini(f);
     dispatch_free(f->dispatch);
-    mem_free(f->granted);
+    front_dispatch_fini(f);
+    marks_free(f->marks);
     defs_free(f->defs);
     mem_free((void *)(uintptr_t)f->other_node.p);
 }

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "engine/defs.h"
 #include "engine/engine.h"
+#include "engine/marks.h"
 #include "engine/metrics.h"
 #include "engine/shard.h"
 #include "net/msg.h"
@@ -28,12 +29,14 @@ struct conn {
     struct dispatch_session *session; /* NULL before hello */
     uint64_t instance;                /* these three never change after the first hello */
     uint32_t tenant;
-    struct str name;    /* owned */
-    struct list polls;  /* poll.link: waiting in dispatch */
-    struct list frames; /* frame.link: not answered yet */
-    uint32_t calls;     /* open, and outcomes and tokens asked about: see call_charge */
-    bool closed;        /* gone; freed with its last frame */
-    bool local;         /* stands for this process: not in front.conns, says no hello */
+    struct str name;     /* owned */
+    struct list polls;   /* poll.link: waiting in dispatch */
+    struct list watches; /* call.watch: waiting in shards */
+    struct list frames;  /* frame.link: not answered yet */
+    uint32_t told;       /* front_state that it knows of */
+    uint32_t calls;      /* open, and outcomes and tokens asked about: see call_charge */
+    bool closed;         /* gone; freed with its last frame */
+    bool local;          /* stands for this process: not in front.conns, says no hello */
 };
 
 struct frame {
@@ -48,6 +51,7 @@ struct frame {
     void (*end)(struct frame *fr);
     struct msg_writer writer;
     uint32_t open;   /* calls not answered, +1 while it is being read */
+    uint32_t pins;   /* calls that refer to the body, +1 likewise */
     size_t promised; /* bytes of "out" kept for answers that wait for their last part */
     size_t room;     /* bytes of "out" that are left for others, tasks above all */
 };
@@ -61,6 +65,10 @@ struct call {
     bool has_arena;
     uint32_t charge;   /* its part of conn.calls */
     uint32_t promised; /* its part of frame.promised */
+    bool pinned;       /* it refers to the frame's body */
+    bool waits;        /* for something outside: no burden (front.parked) */
+    struct list watch; /* in conn.watches */
+    struct watch_end watch_end;
 };
 
 struct front {
@@ -77,19 +85,33 @@ struct front {
     struct storeclock clock;
     struct rng rng;
     struct map conns;
-    struct map tenants;  /* names known: client_api.c */
-    struct map starting; /* starts under way by key: starts.c */
+    struct map tenants;       /* names known: client_api.c */
+    uint32_t tenants_top;     /* highest number seen */
+    struct map starting;      /* starts under way by key: starts.c */
+    struct list asking_later; /* tasks whose input could not be had yet: worker_api.c */
     enum owner_state state;
     struct str other_node;
     bool going_away;
     struct loop_task flush;
     bool flush_posted;
-    uint32_t requests;       /* calls and items open */
-    uint32_t parked;         /* of them polls that wait in dispatch: no burden */
-    uint32_t calls;          /* conn.calls of all */
+    uint32_t requests; /* calls and items open */
+    uint32_t parked;   /* of them those that wait: no burden */
+    uint32_t calls;    /* conn.calls of all */
+    uint32_t timeouts; /* facts about attempts out of time under way */
+    struct mono
+        confirm_until; /* tasks found are not given out before: workers say what they hold */
+    struct refill *refill;
+    struct marks *marks;     /* in histories: read_api.c */
+    struct list histories;   /* wait to be read: likewise */
+    uint32_t histories_open; /* are being read */
     struct granted *granted; /* where answers to polls are put together: worker_api.c */
     uint32_t recoveries;
     uint32_t lives; /* incarnations so far; shards count the same news before */
+    struct letters {
+        struct list unread; /* executions that could not read what they were told: looked at again */
+        uint32_t unread_len;
+        struct loop_timer again;
+    } letters; /* letters.c */
     struct children {
         struct map jobs;     /* child executions to be started, by token */
         struct list pending; /* child_job.link */
@@ -112,11 +134,15 @@ static inline bool task_is_own(const struct dispatch_task *t)
 }
 void task_arrived(struct front *f, const struct dispatch_task *t);
 void front_stop(struct front *f); /* answers what waits; going-away to what comes */
+void front_waits_end(
+    struct front *f); /* answers what waits: the node does not own the lanes any more */
 bool front_idle(const struct front *f);
 struct shard *front_shard(struct front *f, const struct exec_id *id);
 /* Fills a frame and handles what "body" holds; it may have ended when this returns. */
 void frame_run(struct front *f, struct frame *fr, struct conn *conn, struct str body,
                void (*end)(struct frame *fr));
+void frame_unref(struct frame *fr);          /* of frame.open */
+uint32_t front_state(const struct front *f); /* as clients are told: enum msg_state */
 /* A dispatch_flush behind the current callbacks; many requests make one flush. */
 void front_flush_later(struct front *f);
 
@@ -131,6 +157,10 @@ void *call_alloc(struct call *c, size_t size) MUST_CHECK;
 /* "n" more things are open for the call's sake, until it is answered: counted like calls of the
  * connection. False: it has too many already. */
 bool call_charge(struct call *c, uint32_t n) MUST_CHECK;
+/* The call waits for something outside, as long as the client said: it is no burden to others. */
+void call_waits(struct call *c);
+/* It has no more use for the frame's bytes; when no call has, they go. */
+void call_unpin(struct call *c);
 /* Keeps bytes of the frame's answer for this call. */
 void call_promise(struct call *c, uint32_t size);
 void conn_supersede(struct front *f, uint64_t id);
@@ -150,6 +180,8 @@ struct tenant_ask {
 void tenant_ask(struct front *f, struct tenant_ask *ask);
 
 /* letters.c: what executions tell each other */
+void letters_init(struct front *f);
+void letters_stop(struct front *f); /* drain: what is unread stays in the store */
 void letters_deliver(struct front *f, const struct inbox_row *rows, uint32_t len, uint32_t life);
 /* The execution looks at its tables: tasks, timers or inbox rows may be new. */
 void front_touch(struct front *f, const struct exec_id *id);
@@ -182,10 +214,15 @@ void api_heartbeat(struct call *c);
 void api_task_success(struct call *c);
 void api_task_failure(struct call *c);
 
+/* client_api.c */
+void watches_end(struct conn *c); /* answers them with what is known */
+
 /* worker_api.c */
-void polls_cancel(struct conn *c);                 /* the connection is gone */
-void polls_answer_all(struct front *f);            /* drain: whatever they have */
-void front_dispatch_init(struct front *f);         /* fills dispatch_handler */
+void polls_cancel(struct conn *c);         /* the connection is gone */
+void polls_answer(struct conn *c);         /* whatever they have */
+void hydrations_end(struct front *f);      /* drain: those that would be asked for later */
+void front_dispatch_init(struct front *f); /* fills dispatch_handler */
+void front_dispatch_fini(struct front *f);
 void recover_start(struct front *f, bool confirm); /* scans open tasks of held lanes */
 
 #endif

@@ -55,6 +55,7 @@ void letters_take(struct shard *s, struct entry *e, const struct exec_row *row)
         }
         list_remove(&it->link);
         it->life = s->lives;
+        it->sure = true;
         if (!item_letter(it, r)) {
             log_error("inbox row of an unknown kind", "kind=%u source=%.*s", r->kind,
                       STR_ARG(r->source));
@@ -221,7 +222,7 @@ void letter_finish(struct shard *s, const struct item *it, enum err e)
 {
     bool useless =
         e == ERR_STALE || e == ERR_STOPPED || e == ERR_NO_EXECUTION || e == ERR_MALFORMED;
-    if (useless && !s->stopping) {
+    if (useless && it->sure && !s->stopping) {
         s->clear_again.fired = clear_again;
         s->clear_again.name = "clear the inbox again";
         rubbish_add(s, &it->exec, it->letter);

@@ -65,6 +65,7 @@ struct item {
     struct heap_node expiry; /* WATCH, on the shard */
     struct timer_row timer;  /* FACT_TIMER: the row that fired */
     struct str letter;       /* source of the inbox row that the fact is of; STR_NONE: of none */
+    bool sure;               /* its execution was read, or stored by us, since it came */
     uint8_t tries;           /* turns that took it and did not commit */
     uint64_t doubt;          /* id of the last such turn: it may have committed after all */
     /* out */

@@ -6,10 +6,67 @@
 
 LOG_MODULE("letters");
 
+enum {
+    UNREAD_MAX = 4096,        /* executions; of more, the next owner finds the rows */
+    UNREAD_US = 5 * US_PER_S, /* until they are looked at again */
+};
+
+struct unread {
+    struct list link;
+    struct exec_id exec;
+};
+
+/* Nothing else might ever look at an execution that waits for just this. */
+static void unread_keep(struct front *f, const struct exec_id *id)
+{
+    if (f->going_away || f->letters.unread_len >= UNREAD_MAX) {
+        return;
+    }
+    struct unread *u = MEM_NEW(struct unread);
+    u->exec = *id;
+    list_push_back(&f->letters.unread, &u->link);
+    f->letters.unread_len++;
+    if (!f->letters.again.armed) {
+        loop_timer_after(f->loop, &f->letters.again, UNREAD_US);
+    }
+}
+
+static void unread_again(struct loop_timer *t)
+{
+    struct front *f = CONTAINER_OF(t, struct front, letters.again);
+    struct list *l;
+    uint32_t len = f->letters.unread_len; /* those that fail at once are kept for the next time */
+    for (; len > 0 && (l = list_pop_front(&f->letters.unread)) != NULL; len--) {
+        struct unread *u = LIST_ENTRY(l, struct unread, link);
+        f->letters.unread_len--;
+        front_touch(f, &u->exec);
+        mem_free(u);
+    }
+}
+
+void letters_init(struct front *f)
+{
+    list_init(&f->letters.unread);
+    f->letters.again = (struct loop_timer){.fired = unread_again, .name = "letters again"};
+}
+
+void letters_stop(struct front *f)
+{
+    struct list *l;
+    loop_timer_stop(&f->letters.again);
+    while ((l = list_pop_front(&f->letters.unread)) != NULL) {
+        mem_free(LIST_ENTRY(l, struct unread, link));
+    }
+    f->letters.unread_len = 0;
+}
+
 static void own_done(struct item *it)
 {
     struct front *f = it->owner;
     f->requests--;
+    if (it->err == ERR_DAMAGED) {
+        unread_keep(f, &it->exec);
+    }
     item_fini(it);
     mem_free(it);
 }

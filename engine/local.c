@@ -84,6 +84,7 @@ static void local_arrived(struct loop_task *task)
     l->conn.local = true;
     l->conn.name = STR("admin");
     list_init(&l->conn.polls);
+    list_init(&l->conn.watches);
     list_init(&l->conn.frames);
     if (c->ask.type == MSG_STATUS) { /* asks for nothing of a tenant's */
         tenant_known(&l->ask, ERR_OK, "");

@@ -26,13 +26,16 @@ static void item_done_run(struct loop_task *task)
     it->done(it);
 }
 
-/* A deadline that no execution waits for is an orphan; one that could not be treated comes again. */
+/* A deadline that no execution waits for is an orphan, if the state that says so is not older than the
+ * row: any node may commit a turn, and the row may be read before we hear of that. One that could not
+ * be treated comes again. */
 static void timer_finish(struct shard *s, const struct item *it, enum err e)
 {
-    if (e == ERR_STALE || e == ERR_STOPPED || e == ERR_NO_EXECUTION) {
+    bool orphan = e == ERR_STALE || e == ERR_STOPPED || e == ERR_NO_EXECUTION;
+    if (orphan && it->sure) {
         timers_drop_add(s, &it->timer);
     } else if (e != ERR_OK && e != ERR_GOING_AWAY && !s->stopping) {
-        timerq_armed(s->timerq, &it->timer);
+        timerq_again(s->timerq, &it->timer, MAX(damage_wait_us(s, &it->exec), (int64_t)BACKOFF_US));
     }
 }
 
@@ -176,6 +179,37 @@ static void watch_fired(struct loop_timer *timer)
     watch_timer_set(s);
 }
 
+static void watch_end_told(struct loop_task *task)
+{
+    struct watch_end *w = CONTAINER_OF(task, struct watch_end, task);
+    w->done(w);
+}
+
+static void watch_end_run(struct loop_task *task)
+{
+    struct watch_end *w = CONTAINER_OF(task, struct watch_end, task);
+    struct item *it = w->item;
+    struct shard *s = it->shard;
+    it->until.us = 0; /* if it waits for its execution to be loaded */
+    if (heap_contains(&it->expiry)) {
+        struct entry *e = entry_find(s, &it->exec);
+        ASSERT(e != NULL);
+        watch_end(s, e, it);
+        if (!entry_busy(e)) {
+            entry_rest(s, e);
+        }
+        watch_timer_set(s);
+    }
+    w->task = (struct loop_task){.run = watch_end_told, .name = "watch ended"};
+    loop_post(s->c.front, &w->task);
+}
+
+void shard_watch_end(struct watch_end *w)
+{
+    w->task = (struct loop_task){.run = watch_end_run, .name = "watch ends"};
+    loop_post(w->item->shard->c.loop, &w->task);
+}
+
 void entry_notify_closed(struct shard *s, struct entry *e)
 {
     LIST_FOREACH_SAFE(it, &e->watchers)
@@ -216,22 +250,34 @@ static enum err fact_error(enum fact_result r)
     return ERR_FATAL;
 }
 
-static enum fact_result offer(struct shard *s, const struct entry *e, const struct item *it,
+static enum fact_result offer(struct shard *s, struct entry *e, const struct item *it,
                               struct err_detail *detail)
 {
     if (it->fact.type == FACT_TIMER && it->fact.timer_idx == TIMER_GO_ON) {
         /* No fact: the turn goes on by itself, and deletes the row. */
-        bool ours = e->yielded && it->fact.timer_seq == exec_seq(e->x);
+        bool ours = exec_can_run(e->x) && it->fact.timer_seq == exec_seq(e->x);
+        e->yielded = e->yielded || ours;
         return ours ? FACT_ACCEPTED : FACT_STALE;
     }
     return turn_fact(s->turn, &it->fact, detail);
 }
 
-/* Offers what waits to the turn, in order. What it accepts goes to "taken". */
-static void turn_take_facts(struct shard *s, struct entry *e, struct list *taken)
+/* From here on, what waits is judged by a state that is no older than it. */
+void entry_sure(struct entry *e)
+{
+    LIST_FOREACH(l, &e->waiting)
+    {
+        LIST_ENTRY(l, struct item, link)->sure = true;
+    }
+}
+
+/* Offers what waits to the turn, in order. What it accepts goes to "taken". True: a deadline or
+ * letter is not known, and whether the state is older than its row has to be read. */
+static bool turn_take_facts(struct shard *s, struct entry *e, struct list *taken)
 {
     uint32_t n = 0;
     size_t bytes = 0;
+    bool unsure = false;
     LIST_FOREACH_SAFE(l, &e->waiting)
     {
         struct item *it = LIST_ENTRY(l, struct item, link);
@@ -253,6 +299,11 @@ static void turn_take_facts(struct shard *s, struct entry *e, struct list *taken
         if ((r == FACT_STALE || r == FACT_STOPPED) && !list_empty(taken)) {
             continue; /* perhaps by what this very turn took: judged when that is durable (INV 4) */
         }
+        bool row = it->fact.type == FACT_TIMER || it->letter.p != NULL;
+        if ((r == FACT_STALE || r == FACT_STOPPED) && row && !it->sure) {
+            unsure = true;
+            continue;
+        }
         list_remove(l);
         if (r == FACT_ACCEPTED) {
             list_push_back(taken, l);
@@ -263,6 +314,24 @@ static void turn_take_facts(struct shard *s, struct entry *e, struct list *taken
             item_finish(s, it, useless ? ERR_MALFORMED : fact_error(r));
         }
     }
+    return unsure;
+}
+
+/* Somebody else has, or may have, committed a turn: what that opened is armed, what it closed is over. */
+static void entry_overtaken(struct shard *s, struct entry *e)
+{
+    uint32_t n = exec_open_tasks(e->x, NULL, 0);
+    struct core_task *open = MEM_ARRAY(struct core_task, n + 1);
+    struct task_token *tokens = MEM_ARRAY(struct task_token, n + 1);
+    n = exec_open_tasks(e->x, open, n);
+    for (uint32_t i = 0; i < n; i++) {
+        tokens[i] = open[i].token;
+    }
+    entry_closing(e, tokens, n);
+    mem_free(open);
+    mem_free(tokens);
+    e->arm = true;
+    entry_load(s, e, false);
 }
 
 /* Questions first: they are about the state before the turn. False: the entry is loading again. */
@@ -282,8 +351,7 @@ static bool answer_waiting(struct shard *s, struct entry *e)
         }
     }
     if (touched) {
-        e->arm = true;
-        entry_load(s, e, false);
+        entry_overtaken(s, e);
     }
     return !touched;
 }
@@ -317,7 +385,7 @@ static void entry_turn(struct shard *s, struct entry *e, struct batch *b)
     list_init(&taken);
     uint64_t seq_prev = exec_seq(e->x);
     turn_begin(s->turn, e->x, shard_now(s), &s->rng);
-    turn_take_facts(s, e, &taken);
+    bool unsure = turn_take_facts(s, e, &taken);
     const struct turn_out *out;
     if (!turn_end(s->turn, &out)) {
         struct list *l;
@@ -325,9 +393,14 @@ static void entry_turn(struct shard *s, struct entry *e, struct batch *b)
             item_finish(s, LIST_ENTRY(l, struct item, link), ERR_OK);
         }
         e->yielded = false;
-        turn_nothing(s, e);
+        if (unsure) {
+            entry_overtaken(s, e);
+        } else {
+            turn_nothing(s, e);
+        }
         return;
     }
+    entry_sure(e); /* compared with the store when it is committed */
     batch_add(s, b, e, &taken, seq_prev, out);
 }
 
@@ -382,6 +455,9 @@ static void item_arrived(struct shard *s, struct item *it)
         item_finish(s, it, ERR_RETRY);
         return;
     }
+    if (damage_answers(s, it)) {
+        return;
+    }
     struct entry *e = entry_find(s, &it->exec);
     if (e == NULL) {
         e = entry_make(s, &it->exec);
@@ -434,7 +510,7 @@ static void timers_soon(struct timerq_handler *h, const struct timer_row *rows, 
 {
     struct shard *s = CONTAINER_OF(h, struct shard, timerq_handler);
     for (uint32_t i = 0; i < len; i++) {
-        if (entry_find(s, &rows[i].exec) == NULL) {
+        if (entry_find(s, &rows[i].exec) == NULL && damage_wait_us(s, &rows[i].exec) == 0) {
             entry_load(s, entry_make(s, &rows[i].exec), false);
         }
     }
@@ -455,6 +531,7 @@ void shard_incarnation(struct shard *s, const struct uuid *incarnation)
     s->lives++;
     batch_void(s);
     defs_clear(s->defs);
+    damage_forget(s, true);
 }
 
 /* Lanes became ours: what is in memory of them may be from before somebody else had them. */
@@ -529,6 +606,7 @@ void shard_lost(struct shard *s, const uint16_t *lanes, uint32_t len)
     timerq_rescan(s->timerq);
     timers_drop_forget(s);
     rubbish_forget(s);
+    damage_forget(s, false);
     /* What is cached of them may be overtaken by the new owner at any moment, or be void after a
      * failover: what waits is judged by what the store has. */
     LIST_FOREACH_SAFE(it, &s->entries.order)
@@ -611,6 +689,8 @@ struct shard *shard_new(const struct shard_config *config)
     s->defs = defs_new(config->loop, config->store, config->definitions, config->definition_us);
     s->turn = turn_new();
     map_init(&s->entries);
+    map_init(&s->damaged);
+    heap_init(&s->damaged_looks);
     list_init(&s->lru);
     list_init(&s->dirty);
     list_init(&s->loading);
@@ -630,6 +710,7 @@ void shard_stop(struct shard *s)
     LOOP_OWNED(s->c.loop);
     s->stopping = true;
     timerq_stop(s->timerq);
+    loop_timer_stop(&s->damage_timer);
     LIST_FOREACH_SAFE(it, &s->entries.order)
     {
         struct entry *e = MAP_ORDER_ENTRY(it, struct entry, node);
@@ -659,6 +740,7 @@ void shard_free(struct shard *s)
         entry_drop(s, MAP_ORDER_ENTRY(it, struct entry, node));
     }
     cache_tell(s);
+    damage_forget(s, true);
     batch_free(s->open);
     struct list *l;
     while ((l = list_pop_front(&s->batches_free)) != NULL) {
@@ -668,6 +750,8 @@ void shard_free(struct shard *s)
     defs_free(s->defs);
     turn_free(s->turn);
     map_fini(&s->entries);
+    map_fini(&s->damaged);
+    heap_fini(&s->damaged_looks);
     heap_fini(&s->watch_expiry);
     buf_fini(&s->scratch);
     mem_free(s);

@@ -5,7 +5,7 @@
  *   item ─▶ entry (cached? else LOADING) ─▶ turn ─▶ open batch ─▶ store ─▶ report ─▶ front
  *
  * All calls on the shard's loop unless said. Parts: shard.c (items, turns, life), cache.c (entries,
- * loading, eviction), commit.c (batches, retries, doubt). */
+ * loading, eviction), commit.c (batches, retries, doubt), damage.c (executions that cannot go on). */
 #ifndef CARILLON_ENGINE_SHARD_H
 #define CARILLON_ENGINE_SHARD_H
 
@@ -43,6 +43,15 @@ void shard_free(struct shard *s);
 
 /* From any loop: lends the item until it->done. */
 void shard_submit(struct shard *s, struct item *it);
+
+/* A watch is to end now, with what is known. The item's own "done" runs as ever; "done" here runs on the
+ * front loop when the shard is through with both: the item must live until then. */
+struct watch_end {
+    struct loop_task task;
+    struct item *item;
+    void (*done)(struct watch_end *w);
+};
+void shard_watch_end(struct watch_end *w);
 
 /* News from the owner role: of all lanes of the node; those of other turn loops matter for their claims. */
 void shard_incarnation(struct shard *s, const struct uuid *incarnation);

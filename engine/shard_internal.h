@@ -1,4 +1,4 @@
-/* What shard.c, cache.c and commit.c share; nobody else includes it. */
+/* What shard.c, cache.c, commit.c and damage.c share; nobody else includes it. */
 #ifndef CARILLON_ENGINE_SHARD_INTERNAL_H
 #define CARILLON_ENGINE_SHARD_INTERNAL_H
 
@@ -49,6 +49,7 @@ struct entry {
     bool yielded;               /* its last turn ran out of fuel: go on without a fact */
     bool exists;                /* loading: its start's key is taken, perhaps by itself */
     bool arm;                   /* after loading: announce every open task and timer */
+    bool alone;                 /* loading: not with others, one of whom cannot be read */
     struct task_token *closing; /* owned: tasks closed by turns whose fate is not known yet */
     uint32_t closing_len;
     struct exec_id *telling; /* owned: to whom such turns told something */
@@ -115,6 +116,10 @@ struct shard {
     struct turn *turn;
     struct map entries;
     struct list lru, dirty, loading, delayed;
+    int64_t load_wait_us; /* loads fail: how long one waits for the next */
+    struct map damaged;   /* damage.c */
+    struct heap damaged_looks;
+    struct loop_timer damage_timer;
     size_t bytes;
     size_t told_len, told_bytes; /* this shard's share in the metrics */
     struct loop_task pump;
@@ -143,6 +148,7 @@ void shard_pump(struct shard *s); /* asks for a round of turns */
 void item_finish(struct shard *s, struct item *it, enum err e);
 void entry_answer(struct shard *s, struct entry *e, struct item *it);
 void entry_notify_closed(struct shard *s, struct entry *e);
+void entry_sure(struct entry *e);
 struct wall shard_now(const struct shard *s);
 /* Nobody is to get it: it was submitted, or the engine does it. */
 bool task_waits(const struct core_task *t);
@@ -168,6 +174,10 @@ void entry_fail(struct shard *s, struct entry *e, enum err err);
 /* A turn that closed these tasks and told these executions something may or may not be durable: looked at
  * after the next load. */
 void entry_doubt(struct entry *e, const struct turn_row *t);
+/* Likewise these tasks, and executions. */
+void entry_closing(struct entry *e, const struct task_token *tasks, uint32_t len);
+void entry_owes(struct entry *e, const struct task_token *tasks, uint32_t tasks_len,
+                const struct exec_id *execs, uint32_t execs_len);
 
 /* inbox.c: what other executions have told */
 void letters_take(struct shard *s, struct entry *e, const struct exec_row *row);
@@ -178,6 +188,21 @@ void rubbish_forget(struct shard *s);
 void rubbish_fini(struct shard *s);
 /* What the turn tells others and has read, into its row. */
 void ctx_letters(struct shard *s, struct arena *a, struct turn_ctx *c, const struct turn_out *out);
+
+/* damage.c */
+/* It cannot be read, or ("refused") its turn is not stored: left alone for a while. */
+void damage_note(struct shard *s, const struct exec_id *id, bool refused, const char *reason);
+/* A turn of it was stored, or it is gone. */
+void damage_over(struct shard *s, const struct exec_id *id);
+/* It is about to be read, and has been: what is owed to it is the entry's again. */
+void damage_load(struct shard *s, struct entry *e);
+void damage_read(struct shard *s, struct entry *e);
+/* Finishes an item of an execution that is left alone. */
+bool damage_answers(struct shard *s, struct item *it);
+int64_t damage_wait_us(const struct shard *s, const struct exec_id *id); /* 0: it is not */
+void damage_forget(struct shard *s, bool all); /* all, or those whose lane is not held */
+/* It cannot be read: tells everybody who waits, and drops the entry. */
+void entry_damaged(struct shard *s, struct entry *e, const char *reason);
 
 /* commit.c */
 struct batch *batch_open(struct shard *s); /* the batch being filled; NULL: all are on their way */

@@ -11,6 +11,8 @@
 LOG_MODULE("worker_api");
 
 enum {
+    HYDRATE_AGAIN_US = 100 * US_PER_MS,
+    HYDRATE_AGAIN_MAX_US = 60 * US_PER_S,
     POLL_FRAME_SIZE = 64, /* bytes of a POLL_OK without acks and tasks, and more */
     ACK_SIZE_MAX = 5,
 };
@@ -66,7 +68,6 @@ static void poll_answered(struct dispatch_poll *d, struct dtask **granted, uint3
 {
     struct poll *p = CONTAINER_OF(d, struct poll, dispatch);
     list_remove(&p->link);
-    p->call->frame->front->parked--;
     poll_answer(p, granted, len);
 }
 
@@ -92,9 +93,12 @@ static void poll_register(struct poll *p, bool closing)
     p->dispatch.room = &c->frame->room;
     p->dispatch.answer = poll_answered;
     list_push_back(&conn->polls, &p->link);
-    f->parked++;
+    call_waits(c);
     struct mono until = {loop_now(f->loop).us + (int64_t)in->wait_ms * US_PER_MS};
     dispatch_poll(f->dispatch, &p->dispatch, in->queues, in->queues_len, until);
+    if (!closing) {
+        call_unpin(c);
+    }
 }
 
 /* Closed for good, whoever closed it: no worker needs this task any more. */
@@ -103,8 +107,12 @@ static bool attempt_over(enum err e)
     return e == ERR_OK || e == ERR_STALE || e == ERR_STOPPED || e == ERR_NO_EXECUTION;
 }
 
+/* A damaged execution may be restored: the outcome is kept by who has it, and sent again. */
 static uint32_t outcome_code(enum err e)
 {
+    if (e == ERR_DAMAGED) {
+        return ERR_RETRY;
+    }
     return (uint32_t)(e == ERR_NO_EXECUTION ? ERR_STALE : e);
 }
 
@@ -221,25 +229,19 @@ void polls_cancel(struct conn *conn)
     {
         struct poll *p = LIST_ENTRY(l, struct poll, link);
         list_remove(l);
-        p->call->frame->front->parked--;
         dispatch_poll_cancel(p->call->frame->front->dispatch, &p->dispatch);
         call_drop(p->call);
     }
 }
 
-void polls_answer_all(struct front *f)
+void polls_answer(struct conn *conn)
 {
-    LIST_FOREACH(it, &f->conns.order)
+    LIST_FOREACH_SAFE(l, &conn->polls)
     {
-        struct conn *conn = MAP_ORDER_ENTRY(it, struct conn, node);
-        LIST_FOREACH_SAFE(l, &conn->polls)
-        {
-            struct poll *p = LIST_ENTRY(l, struct poll, link);
-            list_remove(l);
-            f->parked--;
-            dispatch_poll_cancel(f->dispatch, &p->dispatch);
-            poll_answer(p, NULL, 0);
-        }
+        struct poll *p = LIST_ENTRY(l, struct poll, link);
+        list_remove(l);
+        dispatch_poll_cancel(p->call->frame->front->dispatch, &p->dispatch);
+        poll_answer(p, NULL, 0);
     }
 }
 
@@ -386,6 +388,9 @@ void api_task_failure(struct call *c)
 struct own_item {
     struct item item;
     struct front *front;
+    struct list link;        /* front.asking_later */
+    struct loop_timer again; /* hydration: the answer was not definite */
+    uint32_t tries;
 };
 
 static struct own_item *own_item_new(struct front *f, enum item_type type,
@@ -393,6 +398,7 @@ static struct own_item *own_item_new(struct front *f, enum item_type type,
 {
     struct own_item *o = MEM_NEW(struct own_item);
     o->front = f;
+    list_init(&o->link);
     item_init(&o->item, type, &t->ref.exec, done, NULL);
     o->item.fact.token = *t;
     f->requests++;
@@ -409,6 +415,7 @@ static void own_item_free(struct own_item *o)
 static void timed_out_done(struct item *it)
 {
     struct own_item *o = CONTAINER_OF(it, struct own_item, item);
+    o->front->timeouts--;
     if (attempt_over(it->err)) {
         dispatch_forget(o->front->dispatch, &it->fact.token);
     } else {
@@ -419,20 +426,74 @@ static void timed_out_done(struct item *it)
     own_item_free(o);
 }
 
-static void timed_out(struct dispatch_handler *h, const struct dtask *t, bool heartbeat)
+enum { TIMEOUTS_MAX = 4096 }; /* facts about attempts out of time that are on their way */
+
+static bool timed_out(struct dispatch_handler *h, const struct task_token *t, bool heartbeat)
 {
     struct front *f = CONTAINER_OF(h, struct front, dispatch_handler);
-    struct own_item *o = own_item_new(f, ITEM_FACT, &t->t.token, timed_out_done);
+    if (f->timeouts == TIMEOUTS_MAX) {
+        return false;
+    }
+    f->timeouts++;
+    struct own_item *o = own_item_new(f, ITEM_FACT, t, timed_out_done);
     o->item.fact.type = heartbeat ? FACT_TASK_HEARTBEAT_LOST : FACT_TASK_TIMED_OUT;
     shard_submit(front_shard(f, &o->item.exec), &o->item);
+    return true;
+}
+
+static void hydrated(struct item *it);
+
+static void hydrate_again(struct loop_timer *timer)
+{
+    struct own_item *o = CONTAINER_OF(timer, struct own_item, again);
+    struct front *f = o->front;
+    struct task_token token = o->item.fact.token;
+    list_remove(&o->link);
+    f->requests++;
+    if (!lanes_of(&f->lanes, &token.ref.exec)->held) {
+        own_item_free(o);
+        return;
+    }
+    item_fini(&o->item);
+    item_init(&o->item, ITEM_TASK_INPUT, &token.ref.exec, hydrated, NULL);
+    o->item.fact.token = token;
+    shard_submit(front_shard(f, &o->item.exec), &o->item);
+}
+
+/* Not while it waits: an item that sleeps keeps nobody from stopping. */
+static void hydrate_later(struct own_item *o)
+{
+    struct front *f = o->front;
+    int64_t us =
+        MIN((int64_t)HYDRATE_AGAIN_US << MIN(o->tries, 10u), (int64_t)HYDRATE_AGAIN_MAX_US);
+    o->tries++;
+    f->requests--;
+    list_push_back(&f->asking_later, &o->link);
+    o->again = (struct loop_timer){.fired = hydrate_again, .name = "task input again"};
+    loop_timer_after(f->loop, &o->again, us);
+}
+
+void hydrations_end(struct front *f)
+{
+    struct list *l;
+    while ((l = list_pop_front(&f->asking_later)) != NULL) {
+        struct own_item *o = LIST_ENTRY(l, struct own_item, link);
+        loop_timer_stop(&o->again);
+        f->requests++;
+        own_item_free(o);
+    }
 }
 
 static void hydrated(struct item *it)
 {
     struct own_item *o = CONTAINER_OF(it, struct own_item, item);
-    bool gone = it->err != ERR_OK;
-    dispatch_hydrated(o->front->dispatch, &it->fact.token, !gone, &it->input);
-    front_flush_later(o->front);
+    struct front *f = o->front;
+    if (it->err != ERR_OK && !attempt_over(it->err) && !f->going_away) {
+        hydrate_later(o); /* the task is open: it would be missed until the next claim */
+        return;
+    }
+    dispatch_hydrated(f->dispatch, &it->fact.token, it->err == ERR_OK, &it->input);
+    front_flush_later(f);
     own_item_free(o);
 }
 
@@ -445,19 +506,7 @@ static void hydrate(struct dispatch_handler *h, const struct task_token *tokens,
     }
 }
 
-static void refill(struct dispatch_handler *h)
-{
-    recover_start(CONTAINER_OF(h, struct front, dispatch_handler), false);
-}
-
-void front_dispatch_init(struct front *f)
-{
-    f->granted = MEM_NEW(struct granted);
-    f->dispatch_handler =
-        (struct dispatch_handler){.timed_out = timed_out, .hydrate = hydrate, .refill = refill};
-}
-
-/* ---- open tasks of the store, after a claim or when the queues have room again ---- */
+/* ---- open tasks of the store, after a claim ---- */
 
 enum {
     RECOVER_PAGE = 2000,
@@ -478,6 +527,29 @@ struct recovery {
 
 static void recover_page(struct recovery *r);
 
+static void rows_found(struct front *f, const struct store_tasks *t, struct mono confirm_until)
+{
+    for (uint32_t i = 0; i < t->rows_len; i++) {
+        const struct task_row *row = &t->rows[i];
+        if (!lanes_of(&f->lanes, &row->token.ref.exec)->held) {
+            continue;
+        }
+        struct dispatch_task d = {.token = row->token,
+                                  .tenant = exec_id_tenant(&row->token.ref.exec),
+                                  .queue = row->queue,
+                                  .timeout_at = row->timeout_at,
+                                  .heartbeat_us = row->heartbeat_us,
+                                  .waits = row->submitted};
+        bool own = task_is_own(&d);
+        d.waits = d.waits || own;
+        dispatch_found(f->dispatch, &d, confirm_until);
+        if (own && !row->submitted) {
+            children_add(f, &row->token);
+        }
+    }
+    dispatch_flush(f->dispatch);
+}
+
 static void recover_end(struct recovery *r)
 {
     r->front->recoveries--;
@@ -496,25 +568,7 @@ static void recover_done(struct store_req *req)
         loop_timer_after(f->loop, &r->retry, RECOVER_RETRY_US);
         return;
     }
-    for (uint32_t i = 0; i < t->rows_len; i++) {
-        const struct task_row *row = &t->rows[i];
-        if (!lanes_of(&f->lanes, &row->token.ref.exec)->held) {
-            continue;
-        }
-        struct dispatch_task d = {.token = row->token,
-                                  .tenant = exec_id_tenant(&row->token.ref.exec),
-                                  .queue = row->queue,
-                                  .timeout_at = row->timeout_at,
-                                  .heartbeat_us = row->heartbeat_us,
-                                  .waits = row->submitted};
-        bool own = task_is_own(&d);
-        d.waits = d.waits || own;
-        dispatch_found(f->dispatch, &d, r->confirm_until);
-        if (own && !row->submitted) {
-            children_add(f, &row->token);
-        }
-    }
-    dispatch_flush(f->dispatch);
+    rows_found(f, t, r->confirm_until);
     if (t->rows_len < RECOVER_PAGE) {
         recover_end(r);
         return;
@@ -556,7 +610,117 @@ void recover_start(struct front *f, bool confirm)
     r->confirm_until = loop_now(f->loop);
     if (confirm) {
         r->confirm_until.us += MIN((int64_t)CONFIRM_MAX_US, f->engine->c.heartbeat_us);
+        f->confirm_until = r->confirm_until;
     }
     f->recoveries++;
     recover_page(r);
+}
+
+/* ---- open tasks that dispatch has left in the store ---- */
+
+enum { REFILL_REST_US = 1 * US_PER_S };
+
+/* One scan at a time, which goes on where it stopped; see dispatch_handler.refill. */
+struct refill {
+    struct store_tasks req;
+    struct front *front;
+    struct arena arena;
+    struct task_token after;
+    bool have_after;
+    struct mono began;        /* the present round */
+    struct loop_timer resume; /* after an error, or between two rounds */
+    struct lane_ref lanes[LANES_PER_SHARD_MAX];
+};
+
+static void refill_page(struct refill *r);
+
+static void refill_again(struct loop_timer *timer)
+{
+    refill_page(CONTAINER_OF(timer, struct refill, resume));
+}
+
+/* At the end of the table. If somebody still waits, the next round begins after a rest that is long when
+ * rounds are: most of the time the store shall do something else. */
+static void refill_round_end(struct refill *r)
+{
+    struct front *f = r->front;
+    r->have_after = false;
+    dispatch_round_ends(f->dispatch);
+    if (!dispatch_wants_more(f->dispatch)) {
+        dispatch_refilled(f->dispatch);
+        return;
+    }
+    int64_t took = loop_now(f->loop).us - r->began.us;
+    loop_timer_after(f->loop, &r->resume, MAX((int64_t)REFILL_REST_US, took));
+}
+
+static void refill_done(struct store_req *req)
+{
+    struct store_tasks *t = CONTAINER_OF(req, struct store_tasks, req);
+    struct refill *r = CONTAINER_OF(t, struct refill, req);
+    struct front *f = r->front;
+    f->recoveries--;
+    if (req->err != ERR_OK) {
+        loop_timer_after(f->loop, &r->resume, RECOVER_RETRY_US);
+        return;
+    }
+    rows_found(f, t, f->confirm_until);
+    if (t->rows_len < RECOVER_PAGE) {
+        refill_round_end(r);
+        return;
+    }
+    r->after = t->rows[t->rows_len - 1].token;
+    r->have_after = true;
+    if (dispatch_wants_more(f->dispatch)) {
+        refill_page(r);
+    } else {
+        dispatch_refilled(f->dispatch);
+    }
+}
+
+static void refill_page(struct refill *r)
+{
+    struct front *f = r->front;
+    uint32_t len = lanes_held(&f->lanes, r->lanes, LANES_PER_SHARD_MAX);
+    if (len == 0 || f->going_away) {
+        dispatch_refilled(f->dispatch);
+        return;
+    }
+    if (!r->have_after) {
+        r->began = loop_now(f->loop);
+        dispatch_round_begins(f->dispatch);
+    }
+    arena_reset(&r->arena, 1u << 20);
+    r->req = (struct store_tasks){
+        .req = {.op = STORE_TASKS, .loop = f->loop, .done = refill_done, .arena = &r->arena},
+        .lanes = r->lanes,
+        .lanes_len = len,
+        .after = r->have_after ? &r->after : NULL,
+        .limit = RECOVER_PAGE};
+    f->recoveries++;
+    store_submit(f->store, &r->req.req);
+}
+
+static void refill(struct dispatch_handler *h)
+{
+    refill_page(CONTAINER_OF(h, struct front, dispatch_handler)->refill);
+}
+
+void front_dispatch_init(struct front *f)
+{
+    f->granted = MEM_NEW(struct granted);
+    f->dispatch_handler =
+        (struct dispatch_handler){.timed_out = timed_out, .hydrate = hydrate, .refill = refill};
+    f->refill = MEM_NEW(struct refill);
+    f->refill->front = f;
+    f->refill->resume = (struct loop_timer){.fired = refill_again, .name = "refill"};
+    arena_init(&f->refill->arena, 0);
+}
+
+void front_dispatch_fini(struct front *f)
+{
+    loop_timer_stop(&f->refill->resume);
+    arena_fini(&f->refill->arena);
+    mem_free(f->refill);
+    mem_free(f->granted);
 }

@@ -6,8 +6,9 @@
  * of any language is a client) and tests/sim/sim_net.c. Library threads only hand over: every
  * callback below runs on the owner's loop, and every function below is called there. Bounds:
  * MESSAGE_SIZE_MAX a message, NET_INFLIGHT_MAX unanswered requests a connection (one more closes
- * the connection: a client that broke the protocol). Callbacks may call any function here, close
- * included. */
+ * the connection: a client that broke the protocol), CONN_BYTES_MAX bytes of a connection (with more it
+ * is not read from, so its sender waits) and LISTENER_BYTES_MAX of all (then the connection that holds most
+ * is closed). Callbacks may call any function here, close included. */
 #ifndef CARILLON_NET_TRANSPORT_H
 #define CARILLON_NET_TRANSPORT_H
 
@@ -23,7 +24,7 @@ enum {
 /* One request received; opaque; owned by the receiver until net_reply or net_drop. */
 struct net_request {
     uint64_t conn;   /* id of the connection; never reused */
-    struct str body; /* borrowed from the request until it is answered */
+    struct str body; /* borrowed from the request until it is answered or slimmed */
     void *impl[6];   /* private: nng message, routing header */
     void *user;      /* for the receiver */
 };
@@ -34,6 +35,9 @@ struct net_listener_ops {
      * the answer is dropped silently (net_handler.closed has told). */
     void (*reply)(struct net_listener *l, struct net_request *r, struct str body);
     void (*drop)(struct net_listener *l, struct net_request *r); /* frees without an answer */
+    /* The receiver has no more use for the body, though the answer is to come much later: its bytes are
+     * freed, and count no more. The request, which may have moved; its body is empty. */
+    struct net_request *(*slim)(struct net_listener *l, struct net_request *r);
     void (*disconnect)(struct net_listener *l, uint64_t conn);
     /* No callback after it returns. Requests still held stay readable and must still be answered
      * or dropped (nothing is sent any more). */
@@ -71,7 +75,8 @@ struct net_dial_handler {
 
 struct transport;
 struct transport_ops {
-    /* "address": "tcp://127.0.0.1:7070" (port 0: any), "ipc:///path". */
+    /* "address": "tcp://127.0.0.1:7070" (port 0: any), "ipc:///path". The detail of an error says
+     * why; the address is the caller's to say. */
     enum err (*listen)(struct transport *t, struct loop *loop, struct str address,
                        struct net_handler *h, struct net_listener **out, struct err_detail *d);
     enum err (*dial)(struct transport *t, struct loop *loop, struct str address,
@@ -82,5 +87,7 @@ struct transport {
 };
 
 struct transport *transport_nng(void); /* static */
+/* One with bounds of its own in place of CONN_BYTES_MAX and LISTENER_BYTES_MAX; mem_free(). */
+struct transport *transport_nng_sized(size_t conn_bytes, size_t listener_bytes);
 
 #endif

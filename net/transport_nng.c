@@ -16,7 +16,7 @@
  * node: it pushes the node on a lock-free stack (struct inbox) and posts one loop task if none is
  * posted; the loop takes the whole stack at once. A connection has one read and one write under way
  * at most; a write takes everything that was queued while the one before was under way. A slow
- * loop stops reading, and TCP slows the senders down.
+ * loop stops reading, and TCP slows the senders down; so does a connection that holds much.
  *
  * Rules of nng 1.5.2 kept here: no aio is ever cancelled or stopped; a stream is closed, its two
  * aios finish, then it is freed; nothing is submitted to a stream that we have closed. */
@@ -27,6 +27,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 
@@ -35,6 +36,8 @@
 
 #include <arpa/inet.h>
 #include <stdatomic.h>
+
+LOG_MODULE("nng");
 
 enum {
     CONNECTIONS_MAX = 4096, /* of one listener; more are closed at once */
@@ -130,6 +133,10 @@ struct end {
     bool ipc;
     bool closed;
     bool running; /* events are being handled */
+    size_t conn_bytes_max, bytes_max;
+    size_t bytes;            /* of all streams that are not closing */
+    struct event shed_event; /* too many: see shed_run */
+    bool shedding;
     void (*free_if_done)(struct end *e);
     /* A whole message; borrowed. */
     void (*message)(struct end *e, struct stream *s, struct str bytes);
@@ -153,8 +160,12 @@ static void end_run(struct loop_task *task)
     e->free_if_done(e);
 }
 
+static void shed_run(struct event *ev);
+
 static void end_init(struct end *e, struct loop *loop, struct str address)
 {
+    e->conn_bytes_max = e->bytes_max = SIZE_MAX;
+    e->shed_event.run = shed_run;
     atomic_init(&e->inbox.top, NULL);
     atomic_init(&e->inbox.posted, false);
     e->inbox.loop = loop;
@@ -176,8 +187,9 @@ struct stream {
     struct end *end;
     nng_stream *nng;
     nng_aio *rx, *tx;
-    struct event rx_event, tx_event;
+    struct event rx_event, tx_event, resume_event;
     bool rx_busy, tx_busy; /* submitted, and the event not handled yet */
+    bool paused, resuming; /* not read from, for it holds too much; the event is on its way */
     bool opened, closing;
     bool cut;      /* closed by the receiver's wish, who has not been told yet */
     uint8_t proto; /* ours */
@@ -187,6 +199,8 @@ struct stream {
     struct buf out, sending; /* waiting; under way */
     size_t sent;             /* bytes of "sending" that have gone */
     unsigned out_len;        /* messages waiting */
+    size_t held;             /* bytes of requests that the receiver has */
+    size_t counted;          /* in end.bytes */
     void *user;
 };
 
@@ -201,6 +215,45 @@ static void tx_done(void *arg)
     struct stream *s = arg;
     inbox_push(&s->end->inbox, &s->tx_event);
 }
+
+/* ---- what connections hold ---- */
+
+static void stream_count(struct stream *s)
+{
+    struct end *e = s->end;
+    size_t now = s->closing ? 0 : s->in_room + s->out.room + s->sending.room + s->held;
+    e->bytes = e->bytes - s->counted + now;
+    s->counted = now;
+    if (e->bytes > e->bytes_max && !e->shedding && !e->closed) {
+        e->shedding = true;
+        inbox_push(&e->inbox, &e->shed_event);
+    }
+}
+
+/* What it has read is still to be answered, or the answers to be fetched: the sender can wait. */
+static bool stream_full(const struct stream *s)
+{
+    size_t waiting = s->held + s->out.size + (s->sending.size - s->sent);
+    return waiting >= s->end->conn_bytes_max;
+}
+
+/* Behind the present callback: goes on reading, or tells of the end. */
+static void stream_resume(struct stream *s)
+{
+    if (s->paused && !s->resuming && !s->closing) {
+        s->resuming = true;
+        inbox_push(&s->end->inbox, &s->resume_event);
+    }
+}
+
+static void stream_wake(struct stream *s)
+{
+    if (!stream_full(s)) {
+        stream_resume(s);
+    }
+}
+
+/* ---- reading and writing ---- */
 
 /* Frees what nng and we hold for a connection whose aios are idle. */
 static void stream_free(struct stream *s)
@@ -221,6 +274,7 @@ static void stream_close(struct stream *s)
     if (!s->closing) {
         s->closing = true;
         nng_stream_close(s->nng);
+        stream_count(s);
     }
 }
 
@@ -235,7 +289,7 @@ static void stream_lost(struct stream *s)
 
 static void stream_free_if_idle(struct stream *s)
 {
-    if (s->closing && !s->rx_busy && !s->tx_busy) {
+    if (s->closing && !s->rx_busy && !s->tx_busy && !s->resuming) {
         stream_free(s);
     }
 }
@@ -297,6 +351,7 @@ static void stream_send(struct stream *s, struct str route, struct str body)
     buf_put_str(&s->out, body);
     s->out_len += 1;
     stream_flush(s);
+    stream_count(s);
 }
 
 /* Room for what comes next: a buffer that is full doubles, up to the message under way, so a peer
@@ -369,7 +424,12 @@ static void stream_parse(struct stream *s)
 {
     size_t at = 0;
     size_t wanted = 0;
+    s->paused = false;
     while (!s->closing && !s->cut) {
+        if (stream_full(s)) {
+            s->paused = true;
+            break;
+        }
         size_t taken = stream_take(s, at, &wanted);
         if (taken == SIZE_MAX) {
             stream_lost(s);
@@ -391,10 +451,48 @@ static void stream_parse(struct stream *s)
         memmove(s->in, s->in + at, s->in_size - at);
         s->in_size -= at;
     }
+    if (s->paused) {
+        return; /* until an answer leaves */
+    }
     if (stream_make_room(s, wanted)) {
+        stream_count(s);
         stream_read(s);
     } else {
         stream_lost(s);
+    }
+}
+
+static void resume_run(struct event *e)
+{
+    struct stream *s = CONTAINER_OF(e, struct stream, resume_event);
+    s->resuming = false;
+    if (!s->closing) {
+        stream_parse(s);
+    }
+    stream_free_if_idle(s);
+}
+
+/* The connection that holds most makes room for the others. */
+static void shed_run(struct event *ev)
+{
+    struct end *e = CONTAINER_OF(ev, struct end, shed_event);
+    e->shedding = false;
+    while (e->bytes > e->bytes_max && !e->closed) {
+        struct stream *most = NULL;
+        LIST_FOREACH(l, &e->streams)
+        {
+            struct stream *s = LIST_ENTRY(l, struct stream, link);
+            if (!s->closing && (most == NULL || s->counted > most->counted)) {
+                most = s;
+            }
+        }
+        if (most == NULL) {
+            return;
+        }
+        log_warn("connection closed: it held most of too many bytes", "bytes=%zu of=%zu",
+                 most->counted, e->bytes);
+        stream_lost(most);
+        stream_free_if_idle(most);
     }
 }
 
@@ -426,7 +524,10 @@ static void tx_run(struct event *e)
                 buf_fini(&s->sending);
                 buf_init(&s->sending, 0);
             }
+            s->sending.size = s->sent = 0;
             stream_flush(s);
+            stream_count(s);
+            stream_wake(s);
         }
     }
     stream_free_if_idle(s);
@@ -441,6 +542,7 @@ static struct stream *stream_new(struct end *end, nng_stream *nng, uint8_t proto
     s->proto = proto;
     s->rx_event.run = rx_run;
     s->tx_event.run = tx_run;
+    s->resume_event.run = resume_run;
     s->since = loop_now(end->inbox.loop);
     buf_init(&s->out, 0);
     buf_init(&s->sending, 0);
@@ -451,6 +553,7 @@ static struct stream *stream_new(struct end *end, nng_stream *nng, uint8_t proto
         return NULL;
     }
     list_push_back(&end->streams, &s->link);
+    stream_count(s);
     const uint8_t hello[HANDSHAKE_SIZE] = {0, 'S', 'P', 0, 0, proto, 0, 0};
     buf_put(&s->out, hello, sizeof(hello));
     stream_flush(s);
@@ -524,7 +627,7 @@ struct listener {
 };
 
 /* net_request.impl; the bytes (routing words, body) stand behind the structure. */
-enum { REQUEST_LISTENER, REQUEST_ROUTE_SIZE };
+enum { REQUEST_LISTENER, REQUEST_ROUTE_SIZE, REQUEST_SIZE };
 
 static struct listener *listener_of(struct end *e)
 {
@@ -588,8 +691,11 @@ static void conn_message(struct end *e, struct stream *s, struct str bytes)
     r->body = (struct str){copy + route, bytes.size - route};
     r->impl[REQUEST_LISTENER] = l;
     r->impl[REQUEST_ROUTE_SIZE] = (void *)(uintptr_t)route;
+    r->impl[REQUEST_SIZE] = (void *)(uintptr_t)(sizeof(*r) + bytes.size);
     c->unanswered += 1;
     l->held += 1;
+    s->held += sizeof(*r) + bytes.size;
+    stream_count(s);
     l->handler->request(l->handler, r);
 }
 
@@ -693,6 +799,9 @@ static struct conn *request_end(struct listener *l, struct net_request *r)
     l->held -= 1;
     if (c != NULL) {
         c->unanswered -= 1;
+        c->stream->held -= (size_t)(uintptr_t)r->impl[REQUEST_SIZE];
+        stream_count(c->stream);
+        stream_wake(c->stream);
     }
     return c;
 }
@@ -720,6 +829,29 @@ static void listener_drop(struct net_listener *base, struct net_request *r)
     listener_free_if_done(&l->end);
 }
 
+static struct net_request *listener_slim(struct net_listener *base, struct net_request *r)
+{
+    struct listener *l = CONTAINER_OF(base, struct listener, base);
+    LOOP_OWNED(l->end.inbox.loop);
+    struct conn *c = l->end.closed ? NULL : conn_find(l, r->conn);
+    size_t route = (size_t)(uintptr_t)r->impl[REQUEST_ROUTE_SIZE];
+    size_t before = (size_t)(uintptr_t)r->impl[REQUEST_SIZE];
+    size_t size = sizeof(*r) + route; /* the answer goes the way back */
+    struct net_request *slim = mem_try_realloc(r, size, SIZE_MAX);
+    if (slim == NULL) {
+        slim = r;
+        size = before;
+    }
+    slim->body = (struct str){(char *)(slim + 1) + route, 0};
+    slim->impl[REQUEST_SIZE] = (void *)(uintptr_t)size;
+    if (c != NULL) {
+        c->stream->held -= before - size;
+        stream_count(c->stream);
+        stream_wake(c->stream);
+    }
+    return slim;
+}
+
 /* The receiver learns of it by "closed", behind the present callback: when the read that is under
  * way ends with an error, or when the message now being handled has been handled. */
 static void listener_disconnect(struct net_listener *base, uint64_t conn)
@@ -730,6 +862,7 @@ static void listener_disconnect(struct net_listener *base, uint64_t conn)
     if (c != NULL && !c->stream->cut) {
         c->stream->cut = true;
         nng_stream_close(c->stream->nng);
+        stream_resume(c->stream); /* if no read is under way */
     }
 }
 
@@ -758,6 +891,7 @@ static void listener_close(struct net_listener *base)
 static const struct net_listener_ops listener_ops = {
     .reply = listener_reply,
     .drop = listener_drop,
+    .slim = listener_slim,
     .disconnect = listener_disconnect,
     .close = listener_close,
 };
@@ -799,11 +933,16 @@ static int listener_open(struct listener *l, const char *url)
     return nng_stream_listener_listen(l->nng);
 }
 
+struct transport_nng {
+    struct transport base;
+    size_t conn_bytes_max, listener_bytes_max;
+};
+
 static enum err nng_listen_on(struct transport *t, struct loop *loop, struct str address,
                               struct net_handler *h, struct net_listener **out,
                               struct err_detail *d)
 {
-    (void)t;
+    const struct transport_nng *own = CONTAINER_OF(t, struct transport_nng, base);
     LOOP_OWNED(loop);
     char url[ADDRESS_SIZE_MAX];
     enum err e = address_copy(address, url, d);
@@ -812,6 +951,8 @@ static enum err nng_listen_on(struct transport *t, struct loop *loop, struct str
     }
     struct listener *l = MEM_NEW(struct listener);
     end_init(&l->end, loop, address);
+    l->end.conn_bytes_max = own->conn_bytes_max;
+    l->end.bytes_max = own->listener_bytes_max;
     l->base.ops = &listener_ops;
     l->handler = h;
     l->end.free_if_done = listener_free_if_done;
@@ -824,7 +965,8 @@ static enum err nng_listen_on(struct transport *t, struct loop *loop, struct str
     int rv = listener_open(l, url);
     if (rv != 0) {
         listener_release(l);
-        return err_set(d, err_of_nng(rv), "%s: %s", url, nng_strerror(rv));
+        return err_set(d, err_of_nng(rv), "%s",
+                       rv == NNG_EADDRINUSE ? "address in use" : nng_strerror(rv));
     }
     listener_address(l, url);
     nng_stream_listener_accept(l->nng, l->accept);
@@ -1089,9 +1231,21 @@ static enum err nng_dial_to(struct transport *t, struct loop *loop, struct str a
     return ERR_OK;
 }
 
+static const struct transport_ops transport_ops = {.listen = nng_listen_on, .dial = nng_dial_to};
+
 struct transport *transport_nng(void)
 {
-    static const struct transport_ops ops = {.listen = nng_listen_on, .dial = nng_dial_to};
-    static struct transport t = {.ops = &ops};
-    return &t;
+    static struct transport_nng t = {.base = {.ops = &transport_ops},
+                                     .conn_bytes_max = CONN_BYTES_MAX,
+                                     .listener_bytes_max = LISTENER_BYTES_MAX};
+    return &t.base;
+}
+
+struct transport *transport_nng_sized(size_t conn_bytes, size_t listener_bytes)
+{
+    struct transport_nng *t = MEM_NEW(struct transport_nng);
+    *t = (struct transport_nng){.base = {.ops = &transport_ops},
+                                .conn_bytes_max = conn_bytes,
+                                .listener_bytes_max = listener_bytes};
+    return &t->base;
 }

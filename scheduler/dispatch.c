@@ -75,11 +75,14 @@ static struct dispatch_queue *queue_get(struct dispatch *d, uint32_t tenant, str
     list_init(&q->ready);
     list_init(&q->polls);
     list_init(&q->hot);
+    list_init(&q->hungry);
+    list_init(&q->thirsty);
+    q->left = d->forgotten;
     map_insert(&d->queues, &q->node, h);
     return q;
 }
 
-static void queue_hot(struct dispatch *d, struct dispatch_queue *q)
+void queue_hot(struct dispatch *d, struct dispatch_queue *q)
 {
     if (!list_linked(&q->hot)) {
         list_push_back(&d->hot, &q->hot);
@@ -90,7 +93,10 @@ static void queue_hot(struct dispatch *d, struct dispatch_queue *q)
 static void queue_put(struct dispatch *d, struct dispatch_queue *q)
 {
     if (q->tasks_len == 0 && list_empty(&q->polls)) {
+        d->forgotten = MAX(d->forgotten, q->left);
         list_remove(&q->hot);
+        list_remove(&q->hungry);
+        list_remove(&q->thirsty);
         map_remove(&d->queues, &q->node);
         mem_free((void *)(uintptr_t)q->name.p);
         mem_free(q);
@@ -104,7 +110,11 @@ void dispatch_timer_set(struct dispatch *d)
     int64_t due = INT64_MAX;
     struct heap_node *n = heap_min(&d->deadlines);
     if (n != NULL && d->c.clock->set) {
-        due = MIN(due, storeclock_mono(d->c.clock, (struct wall){n->key}).us);
+        struct mono at = storeclock_mono(d->c.clock, (struct wall){n->key});
+        due = MIN(due, MAX(at.us, d->deadlines_later.us));
+    }
+    if (d->left_due.us != INT64_MAX && d->due_round == 0 && d->c.clock->set) {
+        due = MIN(due, storeclock_mono(d->c.clock, d->left_due).us);
     }
     n = heap_min(&d->poll_deadlines);
     if (n != NULL) {
@@ -163,11 +173,14 @@ void dtask_unlink(struct dispatch *d, struct dtask *t)
     switch (t->state) {
     case DTASK_CONFIRMING:
         d->confirming_len--;
+        t->queue->kept--;
         break;
     case DTASK_READY:
     case DTASK_HYDRATING:
+        t->queue->hydrating -= t->state == DTASK_HYDRATING ? 1 : 0;
         d->ready--;
         t->queue->ready_len--;
+        t->queue->kept--;
         break;
     case DTASK_GRANTED:
         d->granted--;
@@ -187,6 +200,8 @@ void dtask_ready(struct dispatch *d, struct dtask *t, bool front)
     t->heartbeat_due.us = 0;
     d->ready++;
     t->queue->ready_len++;
+    t->queue->kept++;
+    queue_fed(d, t->queue);
     if (front) {
         list_push_front(&t->queue->ready, &t->link);
     } else {
@@ -207,61 +222,26 @@ void dtask_grant(struct dispatch *d, struct dtask *t, struct dispatch_session *s
     dtask_heartbeat_restart(d, t);
 }
 
-/* It needs no texts any more. */
-static void drop_texts(struct dispatch *d, struct dtask *t)
-{
-    list_remove(&t->borrowed);
-    d->bytes -= t->blob_size;
-    mem_free(t->blob);
-    t->blob = NULL;
-    t->blob_size = 0;
-    t->t.has_input = false;
-    t->t.workflow = t->t.execution_name = t->t.state = t->t.input = STR_NONE;
-}
-
 static void make_waiting(struct dispatch *d, struct dtask *t)
 {
     t->state = DTASK_WAITING;
     t->t.waits = true;
     d->waiting++;
-    drop_texts(d, t);
+    dtask_drop_texts(d, t);
     dtask_heartbeat_restart(d, t);
     deadline_set(d, t);
 }
 
-static void free_task(struct dispatch *d, struct dtask *t)
+void dtask_free(struct dispatch *d, struct dtask *t)
 {
     dtask_unlink(d, t);
     heap_remove(&d->deadlines, &t->deadline);
     map_remove(&d->tasks, &t->node);
-    drop_texts(d, t);
+    dtask_drop_texts(d, t);
     struct dispatch_queue *q = t->queue;
     q->tasks_len--;
     mem_free(t);
     queue_put(d, q);
-}
-
-/* Texts move into one block owned by the task. */
-static void own_texts(struct dispatch *d, struct dtask *t)
-{
-    struct str *texts[] = {&t->t.workflow, &t->t.execution_name, &t->t.state, &t->t.input};
-    size_t size = 1;
-    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-        size += texts[i]->size;
-    }
-    char *blob = mem_alloc(size);
-    char *p = blob;
-    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-        if (texts[i]->size > 0) {
-            memcpy(p, texts[i]->p, texts[i]->size);
-        }
-        texts[i]->p = p;
-        p += texts[i]->size;
-    }
-    d->bytes += size - t->blob_size;
-    mem_free(t->blob);
-    t->blob = blob;
-    t->blob_size = size;
 }
 
 static struct dtask *task_new(struct dispatch *d, const struct dispatch_task *in)
@@ -276,11 +256,6 @@ static struct dtask *task_new(struct dispatch *d, const struct dispatch_task *in
     t->queue->tasks_len++;
     map_insert(&d->tasks, &t->node, dispatch_token_hash(&in->token));
     return t;
-}
-
-static bool full(const struct dispatch *d)
-{
-    return map_len(&d->tasks) >= d->c.tasks_max || d->bytes >= DISPATCH_BYTES_MAX;
 }
 
 static bool has_deadline(const struct dispatch_task *t)
@@ -300,12 +275,16 @@ static void wait_for(struct dispatch *d, const struct dispatch_task *in, struct 
     }
     if (!has_deadline(in)) {
         if (known != NULL) {
-            free_task(d, known);
+            dtask_free(d, known);
         }
         return;
     }
     if (known != NULL) {
         dtask_unlink(d, known);
+    } else if (d->waiting >= d->c.tasks_max) {
+        dispatch_leave_deadline(d, in);
+        dispatch_timer_set(d);
+        return;
     } else {
         known = task_new(d, in);
     }
@@ -334,12 +313,14 @@ void dispatch_add(struct dispatch *d, const struct dispatch_task *in)
     if (known != NULL) {
         return;
     }
-    /* Without deadlines of its own a task may stay in the store until there is room. */
-    if (full(d) && in->timeout_at.us == 0) {
-        d->overflow = true;
+    struct dispatch_queue *q = queue_get(d, in->tenant, in->queue);
+    if (!queue_lets_in(d, q) || !dispatch_room_for(d, q)) {
         metric_add(&metric_tasks_overflowed, 1);
+        dispatch_leave(d, q, in);
+        queue_put(d, q);
         return;
     }
+    d->added++;
     struct dtask *t = task_new(d, in);
     list_push_back(&d->borrowed, &t->borrowed);
     dtask_ready(d, t, false);
@@ -356,22 +337,28 @@ void dispatch_found(struct dispatch *d, const struct dispatch_task *in, struct m
     if (known != NULL) {
         return;
     }
-    if (full(d) && in->timeout_at.us == 0) {
-        d->overflow = true;
-        return;
-    }
-    struct dtask *t = task_new(d, in);
-    own_texts(d, t);
     struct held_claim *claim = held_claim_find(d, &in->token);
     if (claim != NULL && claim->session->tenant == in->tenant) {
         metric_add(&metric_tasks_confirmed, 1);
-        dtask_grant(d, t, claim->session);
-        deadline_set(d, t);
-        held_claim_drop(d, claim);
+        dispatch_hold(d, claim->session, in); /* drops the claim */
+        return;
+    }
+    struct dispatch_queue *q = queue_get(d, in->tenant, in->queue);
+    if (!dispatch_room_for(d, q)) {
+        dispatch_leave(d, q, in);
+        queue_put(d, q);
+        return;
+    }
+    d->added++;
+    struct dtask *t = task_new(d, in);
+    dtask_drop_texts(d, t);
+    if (confirm_until.us <= loop_now(d->c.loop).us) {
+        dtask_ready(d, t, false);
         return;
     }
     t->state = DTASK_CONFIRMING;
     d->confirming_len++;
+    q->kept++;
     list_push_back(&d->confirming, &t->link);
     d->confirm_until.us = MAX(d->confirm_until.us, confirm_until.us);
     deadline_set(d, t);
@@ -390,7 +377,7 @@ void dispatch_hold(struct dispatch *d, struct dispatch_session *s, const struct 
         return;
     }
     struct dtask *t = task_new(d, in);
-    drop_texts(d, t);
+    dtask_drop_texts(d, t);
     dtask_grant(d, t, s);
     deadline_set(d, t);
     dispatch_timer_set(d);
@@ -401,7 +388,7 @@ void dispatch_remove(struct dispatch *d, const struct task_token *token)
     LOOP_OWNED(d->c.loop);
     struct dtask *t = task_at(d, token);
     if (t != NULL) {
-        free_task(d, t);
+        dtask_free(d, t);
     }
     struct held_claim *c = held_claim_find(d, token);
     if (c != NULL) {
@@ -413,7 +400,7 @@ static void forget(struct dispatch *d, const struct task_token *token, bool wait
 {
     struct dtask *t = dispatch_find(d, token);
     if (t != NULL && (waiting_too || t->state != DTASK_WAITING)) {
-        free_task(d, t);
+        dtask_free(d, t);
     }
     struct held_claim *c = held_claim_find(d, token);
     if (c != NULL) {
@@ -437,15 +424,20 @@ void dispatch_hydrated(struct dispatch *d, const struct task_token *token, bool 
                        const struct dispatch_task *filled)
 {
     LOOP_OWNED(d->c.loop);
+    struct list *next = list_pop_front(&d->thirsty);
+    d->hydrating -= d->hydrating > 0 ? 1 : 0;
+    if (next != NULL) {
+        queue_hot(d, LIST_ENTRY(next, struct dispatch_queue, thirsty));
+    }
     struct dtask *t = dispatch_find(d, token);
     if (t == NULL || t->t.has_input || t->state == DTASK_WAITING) {
         return;
     }
     if (!found) {
-        free_task(d, t);
+        dtask_free(d, t);
         return;
     }
-    if (t->state == DTASK_GRANTED) {
+    if (t->state == DTASK_GRANTED || t->state == DTASK_CONFIRMING) {
         return; /* its worker has it, after all */
     }
     t->t.workflow = filled->workflow;
@@ -453,22 +445,26 @@ void dispatch_hydrated(struct dispatch *d, const struct task_token *token, bool 
     t->t.state = filled->state;
     t->t.input = filled->input;
     t->t.has_input = true;
-    own_texts(d, t);
-    if (t->state == DTASK_HYDRATING) {
-        t->state = DTASK_READY;
-        queue_hot(d, t->queue);
-    }
+    dtask_keep_texts(d, t, !list_empty(&t->queue->polls));
+    t->queue->hydrating -= t->state == DTASK_HYDRATING ? 1 : 0;
+    t->state = DTASK_READY;
+    queue_hot(d, t->queue);
 }
 
 void dispatch_deadline_again(struct dispatch *d, const struct task_token *token)
 {
     LOOP_OWNED(d->c.loop);
     struct dtask *t = dispatch_find(d, token);
-    if (t != NULL && !heap_contains(&t->deadline) && d->c.clock->set) {
-        struct wall now = storeclock_now(d->c.clock, loop_now(d->c.loop));
-        heap_insert(&d->deadlines, &t->deadline, now.us + US_PER_S);
-        dispatch_timer_set(d);
+    struct wall soon = {dispatch_now(d).us + US_PER_S};
+    if (!d->c.clock->set) {
+        return;
     }
+    if (t == NULL) {
+        dispatch_left_due(d, soon);
+    } else if (!heap_contains(&t->deadline)) {
+        heap_insert(&d->deadlines, &t->deadline, soon.us);
+    }
+    dispatch_timer_set(d);
 }
 
 /* ---- polls ---- */
@@ -592,11 +588,19 @@ static void hydrate(struct dispatch *d, struct dispatch_queue *q)
         if (seen++ == wanted || t->t.has_input) {
             break;
         }
+        if (d->hydrating + len == DISPATCH_HYDRATING_MAX) {
+            if (!list_linked(&q->thirsty)) { /* others are; it is next when one is done */
+                list_push_back(&d->thirsty, &q->thirsty);
+            }
+            break;
+        }
         if (t->state == DTASK_READY) {
             t->state = DTASK_HYDRATING;
+            q->hydrating++;
             tokens[len++] = t->t.token;
         }
     }
+    d->hydrating += len;
     if (len > 0) {
         d->c.handler->hydrate(d->c.handler, tokens, len);
     }
@@ -614,9 +618,10 @@ static void poll_fill(struct dispatch *d, struct dispatch_poll *p)
     while (p->granted_len < p->capacity && empty < p->at_len) {
         struct dispatch_queue *q = p->at[p->next].queue;
         p->next = (p->next + 1) % p->at_len;
+        queue_asked(d, q);
         struct dtask *t = queue_head(q);
-        if (t == NULL) {
-            empty++;
+        if (t == NULL || (q->hydrating > 0 && !p->closing)) {
+            empty++; /* nothing, or not all yet: many inputs make one answer */
         } else if (!t->t.has_input) {
             hydrate(d, q);
             empty++;
@@ -646,6 +651,9 @@ static void poll_answer(struct dispatch *d, struct dispatch_poll *p)
     if (len > 0) {
         fault_hit(d->c.faults, FAULT_EFFECT_AFTER_DISPATCH);
     }
+    for (uint32_t i = 0; i < len; i++) { /* should one go out again, its input is asked for */
+        dtask_drop_texts(d, granted[i]);
+    }
     mem_free(granted);
 }
 
@@ -657,7 +665,7 @@ static void match_hot(struct dispatch *d)
         LIST_FOREACH(jt, &q->polls)
         {
             const struct dtask *t = queue_head(q);
-            if (t == NULL || !t->t.has_input) {
+            if (t == NULL || !t->t.has_input || q->hydrating > 0) {
                 break;
             }
             poll_fill(d, LIST_ENTRY(jt, struct dispatch_poll_at, link)->poll);
@@ -668,16 +676,16 @@ static void match_hot(struct dispatch *d)
     }
 }
 
-/* Texts of what stays. A granted task keeps none: should it go out again, its input is asked for. */
+/* Texts of what stays. */
 static void copy_borrowed(struct dispatch *d)
 {
     struct list *it;
     while ((it = list_pop_front(&d->borrowed)) != NULL) {
         struct dtask *t = LIST_ENTRY(it, struct dtask, borrowed);
         if (t->state == DTASK_GRANTED) {
-            drop_texts(d, t);
+            dtask_drop_texts(d, t);
         } else {
-            own_texts(d, t);
+            dtask_keep_texts(d, t, false);
         }
     }
 }
@@ -699,9 +707,8 @@ void dispatch_flush(struct dispatch *d)
         }
     }
     copy_borrowed(d);
-    if (d->overflow && map_len(&d->tasks) < d->c.tasks_max / 2 &&
-        d->bytes < DISPATCH_BYTES_MAX / 2) {
-        d->overflow = false;
+    if (!d->filling && dispatch_wants_more(d)) {
+        d->filling = true;
         d->c.handler->refill(d->c.handler);
     }
     dispatch_timer_set(d);
@@ -745,18 +752,22 @@ static void expire_polls(struct dispatch *d, struct mono now)
     }
 }
 
-static void expire_tasks(struct dispatch *d)
+static void expire_tasks(struct dispatch *d, struct mono mono)
 {
-    if (!d->c.clock->set) {
+    enum { AGAIN_US = 100 * US_PER_MS };
+    if (!d->c.clock->set || d->deadlines_later.us > mono.us) {
         return;
     }
-    struct wall now = storeclock_now(d->c.clock, loop_now(d->c.loop));
+    struct wall now = storeclock_now(d->c.clock, mono);
     struct heap_node *n;
     while ((n = heap_min(&d->deadlines)) != NULL && n->key <= now.us) {
         struct dtask *t = CONTAINER_OF(n, struct dtask, deadline);
         bool heartbeat = t->t.timeout_at.us == 0 || t->t.timeout_at.us > now.us;
+        if (!d->c.handler->timed_out(d->c.handler, &t->t.token, heartbeat)) {
+            d->deadlines_later.us = mono.us + AGAIN_US;
+            break;
+        }
         heap_remove(&d->deadlines, n);
-        d->c.handler->timed_out(d->c.handler, t, heartbeat);
     }
 }
 
@@ -772,7 +783,8 @@ static void timer_fired(struct loop_timer *timer)
     expire_confirming(d, now);
     expire_sessions(d, now);
     dispatch_leases_expire(d, now);
-    expire_tasks(d);
+    expire_tasks(d, now);
+    dispatch_left_expire(d);
     dispatch_flush(d);
     expire_polls(d, now);
     dispatch_timer_set(d);
@@ -799,6 +811,10 @@ struct dispatch *dispatch_new(const struct dispatch_config *config)
     list_init(&d->borrowed);
     list_init(&d->answered);
     list_init(&d->hot);
+    list_init(&d->hungry);
+    list_init(&d->thirsty);
+    d->round = 1;
+    d->left_due.us = d->left_due_next.us = INT64_MAX;
     d->timer.fired = timer_fired;
     d->timer.name = "dispatch";
     return d;
@@ -808,9 +824,8 @@ void dispatch_clear(struct dispatch *d)
 {
     LIST_FOREACH_SAFE(it, &d->tasks.order)
     {
-        free_task(d, MAP_ORDER_ENTRY(it, struct dtask, node));
+        dtask_free(d, MAP_ORDER_ENTRY(it, struct dtask, node));
     }
-    d->overflow = false;
     dispatch_timer_set(d);
 }
 
@@ -821,7 +836,7 @@ void dispatch_clear_lane(struct dispatch *d, const struct lane *lane)
         struct dtask *t = MAP_ORDER_ENTRY(it, struct dtask, node);
         uint16_t slot = exec_id_slot(&t->t.token.ref.exec);
         if (slot >= lane->ref.slot_lo && slot < lane->ref.slot_hi) {
-            free_task(d, t);
+            dtask_free(d, t);
         }
     }
 }
@@ -859,5 +874,10 @@ void dispatch_stats(const struct dispatch *d, struct dispatch_stats *out)
                                    .polls = d->polls,
                                    .sessions = map_len(&d->sessions),
                                    .bytes = d->bytes,
-                                   .overflow = d->overflow};
+                                   .overflow = d->forgotten != 0};
+    LIST_FOREACH(it, &d->queues.order)
+    {
+        out->overflow =
+            out->overflow || MAP_ORDER_ENTRY(it, const struct dispatch_queue, node)->left != 0;
+    }
 }

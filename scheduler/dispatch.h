@@ -24,6 +24,14 @@
  * its outcome counts when it is the first. (A task with a heartbeat of its own has no lease: where that
  * does not come the attempt fails, as its definition says.)
  *
+ * Memory is bounded (INV 10) and shared by queues, so that nobody's backlog stops anybody's work. Of each
+ * queue the inputs of its first tasks are kept, of those behind them the token alone: the input is asked
+ * for when a worker wants it (HYDRATING). When there are too many tokens the longest queues are cut to an
+ * even share. What has no place is left in the store, and found again by scans of the table: when a worker
+ * asks at a queue that has few tasks here and some there, and when a deadline of one that was left is due;
+ * for all that was left, that one instant is kept. A queue of which tasks were left takes new ones only
+ * behind those, so that none waits for ever.
+ *
  * An attempt may thus be invoked more than once; its outcome counts once (INV 19). What waits for a callback or
  * for a child execution is held by no worker and goes out no more; only its deadlines are looked after
  * here, and what has none is not kept at all. */
@@ -38,9 +46,11 @@
 #include "scheduler/storeclock.h"
 
 enum {
-    DISPATCH_TASKS_MAX = 200000,   /* tasks in memory; above, new ready ones stay in the store */
-    DISPATCH_BYTES_MAX = 64 << 20, /* bytes of inputs in memory; likewise */
-    DISPATCH_HELD_MAX = 10000,     /* tasks of one session: as many as its HELLO can name */
+    DISPATCH_TASKS_MAX = 200000,        /* tokens that no worker has; some 300 bytes each */
+    DISPATCH_BYTES_MAX = 64 << 20,      /* texts of them */
+    DISPATCH_QUEUE_BYTES_MAX = 8 << 20, /* of one queue */
+    DISPATCH_HYDRATING_MAX = 256, /* inputs asked for at a time: as many bytes again at most */
+    DISPATCH_HELD_MAX = 10000,    /* tasks of one session: as many as its HELLO can name */
     DISPATCH_SESSION_GRACE_US = 10 * US_PER_S, /* a lost worker may come back within */
 };
 
@@ -108,11 +118,14 @@ struct dispatch_poll {
 };
 
 struct dispatch_handler {
-    /* An attempt's time is over: the engine makes it a fact. The task stays until removed. */
-    void (*timed_out)(struct dispatch_handler *h, const struct dtask *t, bool heartbeat);
+    /* An attempt's time is over: the engine makes it a fact. The task stays until removed. It may have
+     * been left in the store, and then be told of more than once. False: too many such facts are on
+     * their way, it comes again. */
+    bool (*timed_out)(struct dispatch_handler *h, const struct task_token *t, bool heartbeat);
     /* Wants the inputs of these tasks: dispatch_hydrated for each. */
     void (*hydrate)(struct dispatch_handler *h, const struct task_token *tokens, uint32_t len);
-    /* Room again after tasks were left in the store ("overflow"): the engine scans the table. */
+    /* Tasks left in the store are wanted: the engine scans the table, from where it stopped last and
+     * round and round, for as long as dispatch_wants_more(), and then calls dispatch_refilled(). */
     void (*refill)(struct dispatch_handler *h);
 };
 
@@ -150,7 +163,13 @@ void dispatch_forget(struct dispatch *d, const struct task_token *t);
 /* Its worker has been told that there is nothing more to do for this very attempt: nobody holds it now. If
  * it waits for an outcome by token it stays. */
 void dispatch_let_go(struct dispatch *d, const struct task_token *t);
-/* Input of a task as asked by "hydrate"; "found" false: the task is no more. */
+/* The scan of "refill" is at the table's beginning; at its end; has stopped. Between beginning and end
+ * every task that was left before has been found. */
+void dispatch_round_begins(struct dispatch *d);
+void dispatch_round_ends(struct dispatch *d);
+bool dispatch_wants_more(const struct dispatch *d);
+void dispatch_refilled(struct dispatch *d);
+/* Input of a task as asked by "hydrate", once for each asked; "found" false: the task is no more. */
 void dispatch_hydrated(struct dispatch *d, const struct task_token *t, bool found,
                        const struct dispatch_task *filled);
 /* The deadline announced by "timed_out" could not be acted upon: announce it again in a second. */
@@ -194,7 +213,7 @@ void dispatch_flush(struct dispatch *d);
 
 struct dispatch_stats {
     size_t tasks, ready, granted, confirming, waiting, polls, sessions, bytes;
-    bool overflow;
+    bool overflow; /* some are left in the store */
 };
 void dispatch_stats(const struct dispatch *d, struct dispatch_stats *out);
 

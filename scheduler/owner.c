@@ -829,6 +829,7 @@ static void timer_fired(struct loop_timer *timer)
 struct owner *owner_new(const struct owner_config *config)
 {
     PRE(config->heartbeat_us > 0 && config->window_us > 0 && config->ring_windows > 0);
+    PRE(config->coord != NULL);
     struct owner *o = MEM_NEW(struct owner);
     o->c = *config;
     fsm_init(&o->fsm, "owner", states, OWNER_STARTING, NULL);
@@ -856,7 +857,9 @@ void owner_free(struct owner *o)
     if (o == NULL) {
         return;
     }
-    PRE(fsm_state(&o->fsm) == OWNER_STOPPED);
+    bool never_started =
+        fsm_state(&o->fsm) == OWNER_STARTING && !o->lease_timer.armed && !o->lease_busy && !o->busy;
+    PRE(fsm_state(&o->fsm) == OWNER_STOPPED || never_started);
     arena_fini(&o->arena);
     arena_fini(&o->lease_arena);
     mem_free(o);

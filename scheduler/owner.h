@@ -60,7 +60,7 @@ struct owner_config {
 
 struct owner;
 struct owner *owner_new(const struct owner_config *config);
-void owner_free(struct owner *o); /* in state STOPPED only */
+void owner_free(struct owner *o); /* in state STOPPED, or never started */
 void owner_start(struct owner *o);
 /* Gives everything back, then "done" (once). Turns must have been drained. */
 void owner_stop(struct owner *o, void (*done)(void *arg), void *arg);

@@ -22,7 +22,8 @@ struct entry {
     struct map_node node;
     struct heap_node heap;
     struct timer_row row;
-    bool soon; /* announced already */
+    bool soon;  /* announced already */
+    bool again; /* waits for longer than until it is due */
 };
 
 struct late {
@@ -384,6 +385,10 @@ void timerq_armed(struct timerq *q, const struct timer_row *row)
     if (!lanes_of(q->c.lanes, &row->exec)->held) {
         return;
     }
+    struct entry *e = find(q, &row->exec, row->seq, row->idx);
+    if (e != NULL && e->again) {
+        entry_drop(q, e);
+    }
     if (behind_scan(q, row)) {
         entry_put(q, row);
         wake_set(q);
@@ -396,6 +401,20 @@ void timerq_armed(struct timerq *q, const struct timer_row *row)
         }
         q->late.rows[q->late.len++] = *row;
     }
+}
+
+void timerq_again(struct timerq *q, const struct timer_row *row, int64_t us)
+{
+    LOOP_OWNED(q->c.loop);
+    if (!lanes_of(q->c.lanes, &row->exec)->held) {
+        return;
+    }
+    entry_put(q, row);
+    struct entry *e = find(q, &row->exec, row->seq, row->idx);
+    e->soon = e->again = true;
+    heap_remove(&q->heap, &e->heap);
+    heap_insert(&q->heap, &e->heap, MAX(row->due.us, now(q).us + us));
+    wake_set(q);
 }
 
 void timerq_cancel(struct timerq *q, const struct exec_id *exec, uint64_t seq, uint32_t idx)

@@ -55,6 +55,9 @@ void timerq_rescan(struct timerq *q);
 /* A row was committed (or must fire again): kept when before the horizon or within reach of a scan
  * under way, else left to a later scan. */
 void timerq_armed(struct timerq *q, const struct timer_row *row);
+/* A deadline that was announced could not be treated: it is announced again, "us" from now at the
+ * earliest, or when it is armed. */
+void timerq_again(struct timerq *q, const struct timer_row *row, int64_t us);
 /* A turn consumed the deadline. Unknown ones are fine. */
 void timerq_cancel(struct timerq *q, const struct exec_id *exec, uint64_t seq, uint32_t idx);
 /* Leftovers of windows below "window" of the lane were moved into it. */

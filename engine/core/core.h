@@ -83,6 +83,9 @@ uint32_t exec_event_count(const struct exec *x); /* events so far; numbers are 1
 size_t exec_size(const struct exec *x);          /* bytes held in memory, for the cache */
 size_t exec_state_size(const struct exec *x);    /* bytes of the state proper (STATE_SIZE_MAX) */
 size_t exec_delta_size(const struct exec *x);    /* bytes of rows since the last snapshot */
+/* A load would read more of rows than of state: a snapshot is worth its bytes. What snapshots cost in
+ * all stays in proportion to the rows, whatever the state consists of. */
+bool exec_snapshot_due(const struct exec *x);
 const struct exec_ident *exec_ident(const struct exec *x);
 struct def *exec_def(const struct exec *x);
 /* Compact JSON text; borrowed until the next change; STR_NONE when there is none. */

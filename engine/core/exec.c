@@ -68,7 +68,7 @@ void exec_free(struct exec *x)
     pay_unref(x, x->error);
     pay_unref(x, x->cause);
     mem_free(x->frames);
-    mem_free(x->open);
+    mem_free(x->open.v);
     def_unref(x->def);
     mem_free(x);
 }
@@ -90,7 +90,7 @@ uint32_t exec_event_count(const struct exec *x)
 
 size_t exec_size(const struct exec *x)
 {
-    return x->heap_bytes + x->frames_room * sizeof(void *) + x->open_room * sizeof(void *);
+    return x->heap_bytes + x->frames_room * sizeof(void *) + x->open.room * sizeof(*x->open.v);
 }
 
 size_t exec_state_size(const struct exec *x)
@@ -101,6 +101,12 @@ size_t exec_state_size(const struct exec *x)
 size_t exec_delta_size(const struct exec *x)
 {
     return x->delta_bytes;
+}
+
+bool exec_snapshot_due(const struct exec *x)
+{
+    return x->status == EXEC_RUNNING && x->delta_bytes > SNAPSHOT_DELTA_MIN &&
+           x->delta_bytes > x->pay_bytes && x->delta_bytes > x->snapshot_bytes;
 }
 
 const struct exec_ident *exec_ident(const struct exec *x)
@@ -244,167 +250,6 @@ void pay_take(struct exec *x, struct pay **slot, struct pay *p)
 {
     pay_unref(x, *slot);
     *slot = p;
-}
-
-/* ---- what frames wait for ---- */
-
-static int open_cmp(const struct frame *f, uint64_t seq, uint32_t idx)
-{
-    if (f->seq != seq) {
-        return f->seq < seq ? -1 : 1;
-    }
-    return (f->idx > idx) - (f->idx < idx);
-}
-
-static uint32_t open_lower(const struct exec *x, uint64_t seq, uint32_t idx)
-{
-    uint32_t lo = 0, hi = x->open_len;
-
-    while (lo < hi) {
-        uint32_t mid = lo + (hi - lo) / 2;
-        if (open_cmp(x->open[mid], seq, idx) < 0) {
-            lo = mid + 1;
-        } else {
-            hi = mid;
-        }
-    }
-    return lo;
-}
-
-struct frame *exec_open_find(const struct exec *x, uint64_t seq, uint32_t idx)
-{
-    uint32_t i = open_lower(x, seq, idx);
-
-    return i < x->open_len && open_cmp(x->open[i], seq, idx) == 0 ? x->open[i] : NULL;
-}
-
-void exec_open_add(struct exec *x, struct frame *f)
-{
-    uint32_t at = open_lower(x, f->seq, f->idx);
-
-    if (x->open_len == x->open_room) {
-        x->open_room = x->open_room == 0 ? 1 : x->open_room * 2;
-        x->open = mem_realloc(x->open, x->open_room * sizeof(void *));
-    }
-    memmove(&x->open[at + 1], &x->open[at], (x->open_len - at) * sizeof(void *));
-    x->open[at] = f;
-    x->open_len++;
-}
-
-static void effect_timer(struct effects *fx, struct core_timer t)
-{
-    if (fx->timers_len == fx->timers_room) {
-        fx->timers_room = fx->timers_room == 0 ? 8 : fx->timers_room * 2;
-        fx->timers = mem_realloc(fx->timers, fx->timers_room * sizeof(*fx->timers));
-    }
-    fx->timers[fx->timers_len++] = t;
-}
-
-static void effect_task(struct effects *fx, struct core_task_ref t)
-{
-    if (fx->tasks_len == fx->tasks_room) {
-        fx->tasks_room = fx->tasks_room == 0 ? 8 : fx->tasks_room * 2;
-        fx->tasks = mem_realloc(fx->tasks, fx->tasks_room * sizeof(*fx->tasks));
-    }
-    fx->tasks[fx->tasks_len++] = t;
-}
-
-static void effect_submitted(struct effects *fx, struct core_task_ref t)
-{
-    if (fx->submitted_len == fx->submitted_room) {
-        fx->submitted_room = fx->submitted_room == 0 ? 8 : fx->submitted_room * 2;
-        fx->submitted = mem_realloc(fx->submitted, fx->submitted_room * sizeof(*fx->submitted));
-    }
-    fx->submitted[fx->submitted_len++] = t;
-}
-
-static void effect_child(struct effects *fx, struct exec_id id)
-{
-    if (fx->children_len == fx->children_room) {
-        fx->children_room = fx->children_room == 0 ? 8 : fx->children_room * 2;
-        fx->children = mem_realloc(fx->children, fx->children_room * sizeof(*fx->children));
-    }
-    fx->children[fx->children_len++] = id;
-}
-
-/* A task that is submitted and closed by the same turn counts as closed only. */
-static void effect_unsubmit(struct effects *fx, const struct frame *f)
-{
-    for (uint32_t i = 0; i < fx->submitted_len; i++) {
-        if (fx->submitted[i].seq == f->seq && fx->submitted[i].idx == f->idx) {
-            fx->submitted[i] = fx->submitted[--fx->submitted_len];
-            return;
-        }
-    }
-}
-
-void frame_submit(struct exec *x, struct frame *f)
-{
-    f->submitted = true;
-    if (x->effects != NULL) {
-        effect_submitted(x->effects, (struct core_task_ref){f->seq, f->idx});
-    }
-}
-
-/* What was opened by the same turn leaves no trace outside. */
-void frame_wait_close(struct exec *x, struct frame *f)
-{
-    uint32_t at;
-
-    if (f->wait == WAIT_NONE) {
-        return;
-    }
-    at = open_lower(x, f->seq, f->idx);
-    ASSERT(at < x->open_len && x->open[at] == f);
-    memmove(&x->open[at], &x->open[at + 1], (x->open_len - at - 1) * sizeof(void *));
-    x->open_len--;
-    if (x->effects != NULL && f->seq != x->fold_seq) {
-        if (f->wait == WAIT_TASK) {
-            effect_task(x->effects, (struct core_task_ref){f->seq, f->idx});
-            if (f->submitted) {
-                effect_unsubmit(x->effects, f);
-            }
-            if (!exec_id_is_null(&f->child)) {
-                effect_child(x->effects, f->child);
-            }
-        } else {
-            effect_timer(x->effects, (struct core_timer){f->seq, f->idx, f->due});
-        }
-    }
-    f->wait = WAIT_NONE;
-    f->due = (struct wall){0};
-    f->heartbeat_us = 0;
-    f->nonce = 0;
-    f->submitted = false;
-    memset(&f->child, 0, sizeof(f->child));
-    pay_drop(x, &f->queue);
-}
-
-bool frame_wait_open(struct exec *x, struct frame *f, enum wait_kind kind, uint32_t idx,
-                     struct wall due)
-{
-    if (f->wait != WAIT_NONE || exec_open_find(x, x->fold_seq, idx) != NULL) {
-        return false;
-    }
-    f->wait = kind;
-    f->seq = x->fold_seq;
-    f->idx = idx;
-    f->due = due;
-    exec_open_add(x, f);
-    frame_set_phase(x, f, PH_WAIT);
-    return true;
-}
-
-void exec_deadline_close(struct exec *x)
-{
-    if (x->deadline_set && x->effects != NULL && x->deadline_seq != x->fold_seq) {
-        effect_timer(x->effects,
-                     (struct core_timer){x->deadline_seq, x->deadline_idx, x->deadline});
-    }
-    x->deadline_set = false;
-    x->deadline = (struct wall){0};
-    x->deadline_seq = 0;
-    x->deadline_idx = 0;
 }
 
 /* ---- dropping ---- */
@@ -600,80 +445,4 @@ struct pay *op_eval(struct exec *x, struct frame *f, const struct op *op, struct
         break;
     }
     return p != NULL ? p : op_fail(err, "no such payload");
-}
-
-/* ---- what is open ---- */
-
-void exec_task_fill(const struct exec *x, const struct frame *f, struct core_task *out)
-{
-    const struct resource *r = &f->state->resource;
-
-    *out = (struct core_task){
-        .token =
-            {.ref = {.exec = x->ident.id, .seq = f->seq, .idx = f->idx, .attempt = f->retries + 1},
-             .nonce = f->nonce},
-        .kind = r->start_execution ? TASK_START_EXECUTION : TASK_QUEUE,
-        .queue = f->queue != NULL ? pay_text(f->queue) : r->queue,
-        .state = f->state->index,
-        .timeout_at = f->due,
-        .heartbeat_us =
-            r->sync && r->start_execution ? 0 : f->heartbeat_us, /* whose would it be? */
-        .wait_for_token = r->wait_for_token,
-        .sync = r->sync && r->start_execution,
-        .submitted = f->submitted,
-        .input = pay_text(f->eff),
-    };
-}
-
-uint32_t exec_open_tasks(const struct exec *x, struct core_task *out, uint32_t max)
-{
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < x->open_len; i++) {
-        if (x->open[i]->wait == WAIT_TASK) {
-            if (n < max) {
-                exec_task_fill(x, x->open[i], &out[n]);
-            }
-            n++;
-        }
-    }
-    return n;
-}
-
-bool exec_open_task(struct exec *x, uint64_t seq, uint32_t idx, struct core_task *out,
-                    struct arena *a)
-{
-    struct frame *f = exec_open_find(x, seq, idx);
-
-    if (f == NULL || f->wait != WAIT_TASK) {
-        return false;
-    }
-    exec_task_fill(x, f, out);
-    if (a != NULL) {
-        out->input = str_dup(a, out->input);
-        out->queue = str_dup(a, out->queue);
-    }
-    return true;
-}
-
-uint32_t exec_open_timers(const struct exec *x, struct core_timer *out, uint32_t max)
-{
-    uint32_t n = 0;
-
-    if (x->deadline_set) {
-        if (n < max) {
-            out[n] = (struct core_timer){x->deadline_seq, x->deadline_idx, x->deadline};
-        }
-        n++;
-    }
-    for (uint32_t i = 0; i < x->open_len; i++) {
-        const struct frame *f = x->open[i];
-        if (f->wait == WAIT_TIMER) {
-            if (n < max) {
-                out[n] = (struct core_timer){f->seq, f->idx, f->due};
-            }
-            n++;
-        }
-    }
-    return n;
 }

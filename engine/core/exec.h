@@ -95,6 +95,18 @@ struct effects {
     struct wall due_max;
 };
 
+/* Frames that wait for a task or a timer, by (seq, idx). A place that was given up keeps its key, so that
+ * nothing has to move; when half of the places are given up, the others close ranks. */
+struct open_place {
+    uint64_t seq;
+    uint32_t idx;
+    struct frame *frame; /* NULL: given up */
+};
+struct open_list {
+    struct open_place *v;
+    uint32_t len, room, gone;
+};
+
 struct exec {
     struct exec_ident ident;
     struct def *def;
@@ -105,8 +117,7 @@ struct exec {
     uint32_t frames_len, frames_room, frames_live;
     uint32_t hole_hint;  /* no slot below it is free */
     struct list ready;   /* frames the interpreter can go on with */
-    struct frame **open; /* frames that wait for a task or a timer, by (seq, idx) */
-    uint32_t open_len, open_room;
+    struct open_list open;
     struct pay *input, *output, *error, *cause;
     bool deadline_set;
     uint64_t deadline_seq;
@@ -114,7 +125,8 @@ struct exec {
     struct wall deadline;
     struct task_token parent; /* null: no task has started it */
     bool parent_waits;
-    size_t pay_bytes, heap_bytes, delta_bytes;
+    size_t pay_bytes, heap_bytes;
+    size_t delta_bytes, snapshot_bytes; /* of rows since the last snapshot; of that snapshot */
     /* during a fold */
     uint64_t fold_seq;
     struct wall fold_now;
@@ -128,6 +140,7 @@ struct exec {
 struct pay *pay_make(struct exec *x, struct str text);
 struct pay *pay_ref(struct pay *p);
 void pay_unref(struct exec *x, struct pay *p);
+uint32_t pay_holders(const struct pay *p);
 struct str pay_text(const struct pay *p); /* NULL: STR_NONE */
 /* The tree, parsed on first use. NULL when the text holds a duplicate name (all else was checked). */
 const struct jv *pay_tree(struct scratch *s, struct pay *p);
@@ -187,7 +200,10 @@ struct pay *op_literal(struct exec *x, struct str text); /* NULL: not valid or n
 
 /* Builds frames for exec_restore. */
 struct frame *frame_make(struct exec *x, uint32_t slot);
-void exec_open_add(struct exec *x, struct frame *f);
+void exec_open_append(struct exec *x, struct frame *f);
+/* After the last of them. False: two wait for the same; then one of them waits no more. */
+bool exec_open_sort(struct exec *x);
+void exec_open_clear(struct exec *x);
 /* Snapshot without side effect (exec_snapshot also restarts exec_delta_size). */
 void snapshot_write(struct exec *x, struct buf *out);
 

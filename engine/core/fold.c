@@ -518,12 +518,11 @@ static void end(struct exec *x, enum exec_status status)
     if (exec_root(x) != NULL) {
         frame_free(x, exec_root(x));
     }
-    ASSERT(x->frames_live == 0 && x->open_len == 0 && list_empty(&x->ready));
+    ASSERT(x->frames_live == 0 && x->open.len == 0 && list_empty(&x->ready));
     mem_free(x->frames);
-    mem_free(x->open);
+    exec_open_clear(x);
     x->frames = NULL;
-    x->open = NULL;
-    x->frames_len = x->frames_room = x->open_len = x->open_room = 0;
+    x->frames_len = x->frames_room = 0;
     x->hole_hint = 0;
 }
 

@@ -28,12 +28,25 @@ struct pay *pay_ref(struct pay *p)
     return p;
 }
 
+/* How many hold it beside the scratch, which keeps what it has parsed until it is reset. */
+uint32_t pay_holders(const struct pay *p)
+{
+    return p->refs - (p->tree != NULL ? 1 : 0);
+}
+
+/* What only the scratch holds is in memory, but no part of the state. */
 void pay_unref(struct exec *x, struct pay *p)
 {
-    if (p == NULL || --p->refs > 0) {
+    if (p == NULL) {
         return;
     }
-    x->pay_bytes -= p->size;
+    p->refs--;
+    if (pay_holders(p) == 0) {
+        x->pay_bytes -= p->size;
+    }
+    if (p->refs > 0) {
+        return;
+    }
     x->heap_bytes -= sizeof(*p) + p->size;
     mem_free(p);
 }
@@ -94,6 +107,9 @@ void scratch_reset(struct exec *x, struct scratch *s, size_t keep)
         struct pay *p = s->parsed;
         s->parsed = p->parsed;
         p->parsed = NULL;
+        if (pay_holders(p) == 0) {
+            x->pay_bytes += p->size; /* for pay_unref to take */
+        }
         p->tree = NULL;
         pay_unref(x, p);
     }

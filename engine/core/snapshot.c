@@ -155,7 +155,10 @@ void snapshot_write(struct exec *x, struct buf *out)
 
 void exec_snapshot(struct exec *x, struct buf *out)
 {
+    size_t before = out->size;
+
     snapshot_write(x, out);
+    x->snapshot_bytes = out->size - before;
     x->delta_bytes = 0;
 }
 
@@ -270,13 +273,12 @@ static void read_wait(struct restore *r, struct frame *f)
         r->c.bad = r->c.bad || exec_id_is_null(&f->child);
     }
     if (r->c.bad || wait > WAIT_TIMER || f->phase != PH_WAIT ||
-        (wait == WAIT_TASK && (f->state->type != ST_TASK || f->eff == NULL)) ||
-        exec_open_find(r->x, f->seq, f->idx) != NULL) {
+        (wait == WAIT_TASK && (f->state->type != ST_TASK || f->eff == NULL))) {
         r->c.bad = true;
         return;
     }
     f->wait = (enum wait_kind)wait;
-    exec_open_add(r->x, f);
+    exec_open_append(r->x, f);
 }
 
 static void read_frame(struct restore *r, uint32_t slot)
@@ -468,12 +470,13 @@ enum err exec_restore(const struct exec_ident *ident, struct def *def, struct st
     }
     mem_free(r.pays);
     mem_free(r.parents);
-    bad = r.c.bad;
+    bad = !exec_open_sort(r.x) || r.c.bad;
     if (bad) {
         abandon(r.x);
         return err_set(detail, ERR_MALFORMED, "snapshot does not decode");
     }
     exec_rebuild_ready(r.x);
+    r.x->snapshot_bytes = bytes.size;
     *out = r.x;
     return ERR_OK;
 }

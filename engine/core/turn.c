@@ -438,13 +438,14 @@ static void collect_new(struct turn *t)
 {
     struct exec *x = t->x;
     struct turn_out *o = &t->out;
-    uint32_t from = x->open_len;
+    const struct open_list *l = &x->open;
+    uint32_t from = l->len;
 
-    while (from > 0 && x->open[from - 1]->seq == x->fold_seq) {
+    while (from > 0 && l->v[from - 1].seq == x->fold_seq) {
         from--;
     }
-    if (x->open_len - from + 1 > t->timers_room) {
-        t->timers_room = x->open_len - from + 16;
+    if (l->len - from + 1 > t->timers_room) {
+        t->timers_room = l->len - from + 16;
         mem_free(t->timers_new);
         mem_free(t->tasks_new);
         t->timers_new = MEM_ARRAY(struct core_timer, t->timers_room);
@@ -454,8 +455,11 @@ static void collect_new(struct turn *t)
         t->timers_new[o->timers_new_len++] =
             (struct core_timer){x->deadline_seq, x->deadline_idx, x->deadline};
     }
-    for (uint32_t i = from; i < x->open_len; i++) {
-        struct frame *f = x->open[i];
+    for (uint32_t i = from; i < l->len; i++) {
+        const struct frame *f = l->v[i].frame;
+        if (f == NULL) {
+            continue;
+        }
         if (f->wait == WAIT_TASK) {
             exec_task_fill(x, f, &t->tasks_new[o->tasks_new_len++]);
         } else {

@@ -129,7 +129,7 @@ bool fits(struct turn *t, struct frame *f, struct val v)
     size_t state = t->x->pay_bytes;
 
     PRE(v.pay != NULL);
-    if (f->in->refs == 1 && v.pay != f->in) {
+    if (pay_holders(f->in) == 1 && v.pay != f->in) {
         state -= f->in->size; /* goes away when the state is left */
     }
     if (v.pay->size > PAYLOAD_SIZE_MAX || state > STATE_SIZE_MAX) {

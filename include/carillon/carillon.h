@@ -53,6 +53,7 @@ enum carillon_code {
     CARILLON_TIMEOUT = 71, /* no answer in time: it may or may not have happened */
     CARILLON_LIMIT = 80,   /* too much at once */
     CARILLON_FATAL = 90,
+    CARILLON_DAMAGED = 93, /* the execution cannot be read or continued as it is stored */
 };
 
 typedef struct carillon_error {

@@ -409,6 +409,41 @@ START_TEST(answers_in_any_order_and_the_bound)
 }
 END_TEST
 
+/* Each answers with its number: the client took one as the body of request n. */
+static void slim_and_answer(void *arg)
+{
+    struct server *s = arg;
+    for (int i = 0; i < s->held_len; i++) {
+        char number[32];
+        int size = snprintf(number, sizeof(number), "%.*s", STR_ARG(s->held[i]->body));
+        struct net_request *r = s->listener->ops->slim(s->listener, s->held[i]);
+        ck_assert_uint_eq(r->body.size, 0);
+        ck_assert_uint_eq(r->conn, s->last_conn);
+        if (i == 1) {
+            s->listener->ops->drop(s->listener, r);
+        } else {
+            s->listener->ops->reply(s->listener, r, (struct str){number, (size_t)size});
+        }
+    }
+    s->held_len = 0;
+}
+
+START_TEST(answers_without_the_request)
+{
+    struct world *w = worlds[_i]();
+    struct server s;
+    struct client c;
+    server_start(&s, w, SERVE_HOLD);
+    client_up(&c, w, s.listener->address);
+    client_send(&c, 5);
+    wait_count(w, &s.requests, 5);
+    w->call(w, w->server_loop, slim_and_answer, &s);
+    wait_count(w, &c.replies, 4);
+    ck_assert_int_eq(c.wrong, 0);
+    end(w, &s, &c);
+}
+END_TEST
+
 START_TEST(bodies_of_any_size)
 {
     static const size_t sizes[] = {0, 1, 63, 65536, MESSAGE_SIZE_MAX - 1, MESSAGE_SIZE_MAX};
@@ -601,6 +636,7 @@ int main(void)
     tcase_add_loop_test(t, addresses, 0, n);
     tcase_add_loop_test(t, many_requests, 0, n);
     tcase_add_loop_test(t, answers_in_any_order_and_the_bound, 0, n);
+    tcase_add_loop_test(t, answers_without_the_request, 0, n);
     tcase_add_loop_test(t, bodies_of_any_size, 0, n);
     tcase_add_loop_test(t, dropped_requests_free_their_place, 0, n);
     tcase_add_loop_test(t, client_leaves, 0, n);

@@ -25,7 +25,12 @@ void checkers_rules(struct checkers *c, struct str workflow, const struct check_
 /* ---- the store: each batch and claim at its commit, failovers ---- */
 
 void check_commit(struct checkers *c, const struct store_commit *q, struct wall now);
+/* Deadlines are deleted because no execution waits for them. */
+void check_timers_drop(struct checkers *c, const struct store_timers_drop *q);
 void check_claim(struct checkers *c, const struct store_claim *q, struct wall now);
+/* The newest turn of an execution is of a writer that does not own its lane: the owner may hear of it late,
+ * and hand out attempts that it has closed (their outcomes are refused). */
+void check_foreign(struct checkers *c, const struct exec_id *id);
 /* Commits after "since" never happened. */
 void check_lost_tail(struct checkers *c, struct wall since);
 

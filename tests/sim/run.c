@@ -50,6 +50,9 @@ static void store_committed(struct sim_store_watch *w, const struct store_req *r
     if (req->op == STORE_CLAIM) {
         check_claim(r->checkers, CONTAINER_OF(req, struct store_claim, req), now);
     }
+    if (req->op == STORE_TIMERS_DROP) {
+        check_timers_drop(r->checkers, CONTAINER_OF(req, struct store_timers_drop, req));
+    }
     if (req->op == STORE_WINDOW_EMPTY) {
         r->windows_crossed += CONTAINER_OF(req, struct store_window_empty, req)->emptied;
     }
@@ -65,6 +68,22 @@ static void store_committed(struct sim_store_watch *w, const struct store_req *r
         mem_free(rows);
         mem_free(list);
     }
+}
+
+/* Whatever is wrong, a node does not ask its store without end: the busiest seed makes half as many calls,
+ * a loop that never rests ten times as many. */
+enum { WORK_US = 5 * US_PER_S, WORK_CALLS_MAX = 2500 };
+
+static void work_due(struct event *e)
+{
+    struct run *r = CONTAINER_OF(e, struct run, work);
+    uint64_t calls = r->store->calls - r->calls_seen;
+    r->calls_seen = r->store->calls;
+    if (calls > WORK_CALLS_MAX) {
+        run_violation(r, 40, "%" PRIu64 " calls of the store in %d s", calls,
+                      (int)(WORK_US / US_PER_S));
+    }
+    world_after(r->world, &r->work, WORK_US);
 }
 
 static void store_lost_tail(struct sim_store_watch *w, struct wall since)
@@ -88,6 +107,8 @@ struct run *run_new(uint64_t seed, bool tracing, bool print)
     workflow_rules(r->checkers);
     r->watch = (struct sim_store_watch){store_committed, store_lost_tail};
     r->store->watch = &r->watch;
+    r->work = (struct event){.run = work_due, .name = "work"};
+    world_after(r->world, &r->work, WORK_US);
     node_host_make(r);
     clients_make(r);
     workers_make(r);
@@ -164,6 +185,8 @@ void run_free(struct run *r)
     struct sim_net *net = r->net;
     world_cancel(r->world, &r->fault);
     world_cancel(r->world, &r->freed);
+    world_cancel(r->world, &r->writer);
+    world_cancel(r->world, &r->work);
     world_free(r->world);
     sim_store_free(store);
     sim_net_free(net);

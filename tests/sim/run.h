@@ -18,8 +18,8 @@ enum {
     ORDERS_MAX = 600,
     CLIENTS_MAX = 4,
     WORKERS_MAX = 4,
-    WORKFLOWS = 13, /* defined */
-    STARTABLE = 12, /* of them started by clients; the last one is a child */
+    WORKFLOWS = 14, /* defined */
+    STARTABLE = 13, /* of them started by clients; the last one is a child */
     CALLBACKS_MAX = 256,
     HELD_MAX = 32, /* more than any capacity drawn */
     LOAD_S = 75,   /* of virtual time: three boundaries of 20 s windows at least */
@@ -39,6 +39,7 @@ enum swarm_kind {
     SWARM_WORKER,
     SWARM_HANG, /* a worker does nothing any more, for ever, and stays connected */
     SWARM_CLOCK,
+    SWARM_DAMAGE, /* rows of one execution, or mended again */
     SWARM_KINDS,
 };
 
@@ -51,7 +52,7 @@ struct swarm {
     uint32_t store_move_max; /* rows that one call moves at most */
     double net_loss;
     double coord_silent, coord_wrong; /* how often advice is withheld, or bad */
-    bool lossy; /* failovers lose their tail */
+    bool lossy;                       /* failovers lose their tail */
     uint32_t clients, workers, capacity;
     int64_t op_gap_us;
     struct node_config node;
@@ -59,6 +60,7 @@ struct swarm {
     int32_t drift_ppm;
     double dup, slow, late, give_back; /* of workers */
     double forsake;                    /* polls whose answer is not looked at */
+    int64_t writer_gap_us;             /* a second writer acts so often; 0: there is none */
 };
 void swarm_draw(struct swarm *s, struct rng *rng);
 const char *swarm_kind_name(enum swarm_kind k);
@@ -137,7 +139,8 @@ struct run {
     struct sim_coord coord; /* likewise */
     struct node_events events;
     bool draining, healing, stopping, node_started;
-    struct event fault, freed;
+    struct event fault, freed, writer, work;
+    uint64_t calls_seen; /* of the store */
     struct actor clients[CLIENTS_MAX], workers[WORKERS_MAX];
     uint32_t definitions; /* put so far */
     struct order orders[ORDERS_MAX];
@@ -181,6 +184,8 @@ void workflow_rules(struct checkers *c);
 void order_payload(const struct order *o, uint32_t steps, char *out, size_t size);
 /* How it must end when nobody stops it. */
 unsigned order_end(const struct order *o, uint32_t *steps, const char **error);
+/* Does an attempt of its own work fail? */
+bool order_fails(const struct order *o, uint32_t attempt);
 /* Ends that are legal, too: the work of a workflow with a time-out may have been late; a failover may have
  * taken the definition of the children. */
 bool order_excused(struct run *r, const struct order *o, struct str error);
@@ -191,6 +196,8 @@ bool order_child_fails(const struct order *o);
 /* How many children it has when all goes well. */
 uint32_t order_children(const struct order *o);
 bool order_calls(const struct order *o);
+bool order_unheard(const struct order *o); /* nobody is to answer its task */
+struct order *order_known(struct run *r); /* one whose execution is known; NULL: none */
 
 /* tables.c: reads the tables at the end. */
 void tables_check(struct run *r);

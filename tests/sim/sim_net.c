@@ -267,6 +267,19 @@ static void listener_reply(struct net_listener *base, struct net_request *req, s
     world_inside(region);
 }
 
+static struct net_request *listener_slim(struct net_listener *base, struct net_request *req)
+{
+    (void)base;
+    struct sim_message *m = CONTAINER_OF(req, struct sim_request, base)->message;
+    struct mem_region *region = world_outside();
+    mem_free(m->body);
+    m->body = NULL;
+    m->size = 0;
+    req->body = STR_NONE;
+    world_inside(region);
+    return req;
+}
+
 static void listener_disconnect(struct net_listener *base, uint64_t conn)
 {
     struct sim_listener *l = CONTAINER_OF(base, struct sim_listener, base);
@@ -316,6 +329,7 @@ static void listener_close(struct net_listener *base)
 static const struct net_listener_ops sim_listener_ops = {
     .reply = listener_reply,
     .drop = listener_drop_request,
+    .slim = listener_slim,
     .disconnect = listener_disconnect,
     .close = listener_close,
 };
@@ -334,7 +348,7 @@ static enum err sim_listen(struct transport *t, struct loop *loop, struct str ad
     if (listener_at(n, l->address) != NULL) {
         mem_free(l);
         world_inside(region);
-        return err_set(detail, ERR_UNAVAILABLE, "%.*s: address in use", STR_ARG(address));
+        return err_set(detail, ERR_UNAVAILABLE, "address in use");
     }
     l->base.ops = &sim_listener_ops;
     l->base.address = str_of(l->address);
@@ -557,6 +571,20 @@ unsigned sim_net_unanswered(const struct sim_net *n, const struct host *h)
         }
     }
     return count;
+}
+
+size_t sim_net_held(const struct sim_net *n, const struct host *h)
+{
+    size_t bytes = 0;
+    LIST_FOREACH(it, &n->conns)
+    {
+        const struct sim_conn *c = LIST_ENTRY(it, struct sim_conn, link);
+        LIST_FOREACH(r, &c->pending)
+        {
+            bytes += c->to == h ? LIST_ENTRY(r, struct sim_request, link)->message->size : 0;
+        }
+    }
+    return bytes;
 }
 
 struct sim_net *sim_net_new(struct world *w)

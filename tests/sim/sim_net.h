@@ -36,5 +36,7 @@ unsigned sim_net_reset(struct sim_net *n, struct host *a, struct host *b);
 void sim_net_heal(struct sim_net *n); /* no cut, no loss */
 /* Requests given to the host's listeners and neither answered nor dropped, on live connections. */
 unsigned sim_net_unanswered(const struct sim_net *n, const struct host *h);
+/* Bytes of their bodies. */
+size_t sim_net_held(const struct sim_net *n, const struct host *h);
 
 #endif

@@ -4,6 +4,7 @@
 #include "tests/sim/run.h"
 
 #include "base/assert.h"
+#include "tests/sim/writer.h"
 
 enum { RESTART_MIN_US = 200 * US_PER_MS, RESTART_MAX_US = 8 * US_PER_S };
 
@@ -188,6 +189,16 @@ static bool fault_hang(struct run *r)
     return true;
 }
 
+/* One that runs, so that something asks for it; what was damaged before is restored first. */
+static void fault_damage(struct run *r)
+{
+    struct order *o = order_known(r);
+    enum sim_damage kind = (enum sim_damage)rng_between(&r->rng, SIM_SOUND, SIM_TURNS_REFUSED);
+    if (o != NULL) {
+        sim_store_damage(r->store, &o->id, r->store->damage == SIM_SOUND ? kind : SIM_SOUND);
+    }
+}
+
 static void fault_do(struct run *r, enum swarm_kind k)
 {
     struct host *node = r->node_host;
@@ -239,6 +250,9 @@ static void fault_do(struct run *r, enum swarm_kind k)
         host_step_clock(node,
                         rng_between(rng, -3600 * (int64_t)US_PER_S, 3600 * (int64_t)US_PER_S));
         break;
+    case SWARM_DAMAGE:
+        fault_damage(r);
+        break;
     case SWARM_KINDS:
         return;
     }
@@ -265,17 +279,56 @@ static void fault_due(struct event *e)
                 rng_between(&r->rng, r->swarm.gap_us / 2, 2 * r->swarm.gap_us));
 }
 
+/* ---- the second writer ---- */
+
+static bool writer_answers(void *arg, struct arena *a, const struct exec_row *row, struct str state,
+                           struct fact *fact)
+{
+    struct order *o = order_find(arg, row->workflow, row->name, STR_NONE);
+    char output[160];
+    if (o == NULL || (o->workflow == 6 && o->variant == 1) || order_unheard(o) || state.size < 2) {
+        return false; /* what hangs is to hang */
+    }
+    if (order_fails(o, fact->token.ref.attempt)) {
+        fact->type = FACT_TASK_FAILED;
+        fact->error = STR("Broken");
+        fact->cause = STR("as asked");
+        return true;
+    }
+    order_payload(o, (uint32_t)(state.p[1] - '1') + 1, output, sizeof(output));
+    fact->payload = str_dup(a, str_of(output));
+    return true;
+}
+
+static void writer_due(struct event *e)
+{
+    struct run *r = CONTAINER_OF(e, struct run, writer);
+    struct order *o = order_known(r);
+    if (o != NULL && !order_calls(o) && order_children(o) == 0 &&
+        writer_acts(r->store, &r->rng, &o->id, writer_answers, r)) {
+        world_note(r->world, "second writer", o->n, 0);
+        check_foreign(r->checkers, &o->id);
+    }
+    world_after(r->world, &r->writer, rng_between(&r->rng, 1, 2 * r->swarm.writer_gap_us));
+}
+
 void swarm_start(struct run *r)
 {
     r->store->faults = r->swarm.store;
     r->net->loss = r->swarm.net_loss;
     r->fault = (struct event){.run = fault_due, .name = "fault"};
     world_after(r->world, &r->fault, rng_between(&r->rng, US_PER_S, 5 * (int64_t)US_PER_S));
+    r->writer = (struct event){.run = writer_due, .name = "writer"};
+    if (r->swarm.writer_gap_us > 0) {
+        world_after(r->world, &r->writer, r->swarm.writer_gap_us);
+    }
 }
 
 void swarm_stop(struct run *r)
 {
     world_cancel(r->world, &r->fault);
+    world_cancel(r->world, &r->writer);
+    sim_store_damage(r->store, &r->store->damaged, SIM_SOUND);
     r->store->faults = (struct sim_store_faults){0};
     r->store->away_until = 0;
     sim_net_heal(r->net);

@@ -265,21 +265,14 @@ static void commit_drop_all(struct store_req *r)
     }
 }
 
-/* The transaction itself: all of it or nothing. */
-static void op_execute(struct sim_op *op)
+/* The transaction itself: all of it or nothing. "out": whose memory the outputs are made in. */
+static void transact(struct sim_store *s, struct store_req *r, struct host *caller,
+                     struct host *out, struct arena *arena)
 {
-    struct sim_store *s = op->s;
-    struct store_req *r = op->req;
-    struct sim_exec x = {
-        .s = s,
-        .host = op->own == NULL ? op->host : NULL,
-        .arena = op->own == NULL ? r->arena : op->own,
-        .now = world_wall(s->world),
-    };
+    struct sim_exec x = {.s = s, .host = out, .arena = arena, .now = world_wall(s->world)};
     uint64_t mark = kv_mark(s->kv);
-    op->executed = true;
     r->detail = (struct err_detail){0};
-    r->err = of_old_timeline(s, r, op->host) ? ERR_FENCED : op_dispatch(&x, r);
+    r->err = of_old_timeline(s, r, caller) ? ERR_FENCED : op_dispatch(&x, r);
     r->store_now = r->err == ERR_OK ? x.now : (struct wall){0};
     if (r->err != ERR_OK) {
         kv_undo(s->kv, mark);
@@ -297,6 +290,22 @@ static void op_execute(struct sim_op *op)
     if (s->watch != NULL) {
         s->watch->committed(s->watch, r);
     }
+}
+
+static void op_execute(struct sim_op *op)
+{
+    struct host *out = op->own == NULL ? op->host : NULL;
+    op->executed = true;
+    transact(op->s, op->req, op->host, out, op->own == NULL ? op->req->arena : op->own);
+}
+
+void sim_store_now(struct sim_store *s, struct store_req *r)
+{
+    if (s->away_until > s->world->now_us) {
+        r->err = ERR_UNAVAILABLE;
+        return;
+    }
+    transact(s, r, NULL, NULL, r->arena);
 }
 
 static bool op_writes(enum store_op op)
@@ -590,6 +599,22 @@ void sim_store_cut(struct sim_store *s, struct host *h)
             op_break(op);
         }
     }
+}
+
+void sim_store_damage(struct sim_store *s, const struct exec_id *exec, enum sim_damage damage)
+{
+    struct sim_key k;
+    key_begin(&k, TABLE_EXEC);
+    key_bytes(&k, exec->b, sizeof(exec->b));
+    struct kv_node *n = kv_get(s->kv, key_str(&k));
+    struct exec_rec rec = {0};
+    if (n != NULL) {
+        memcpy(&rec, kv_value(n).p, sizeof(rec));
+    }
+    world_note(s->world, "damage", damage, rec.seq);
+    s->damage = damage;
+    s->damaged = *exec;
+    s->damaged_revision = damage == SIM_DEFINITION_GONE ? rec.revision : 0;
 }
 
 void sim_store_failover(struct sim_store *s, int64_t tail_us)

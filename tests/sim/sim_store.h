@@ -19,6 +19,15 @@ struct sim_store_faults {
     int64_t slow_us;
 };
 
+/* What is wrong with the rows of one execution. */
+enum sim_damage {
+    SIM_SOUND,
+    SIM_HISTORY_DAMAGED, /* a byte of what it is folded from is another */
+    SIM_LOAD_FAILS,      /* a load that names it fails as a whole */
+    SIM_DEFINITION_GONE, /* of its revision, and so for all executions of that */
+    SIM_TURNS_REFUSED,   /* for their data; with them the whole batch */
+};
+
 /* What a watcher sees: each transaction at the instant it commits, and each rollback. The request's
  * inputs and outputs may be read; nothing may be changed. */
 struct sim_store_watch {
@@ -37,6 +46,9 @@ struct sim_store {
     struct sim_store_watch *watch;
     int64_t latency_us; /* typical, both ways together */
     int64_t away_until, locked_until;
+    enum sim_damage damage;
+    struct exec_id damaged;
+    uint64_t damaged_revision;
     uint64_t system_id;
     uint32_t timeline;
     uint64_t lsn;
@@ -57,12 +69,16 @@ struct sim_store {
 
 struct sim_store *sim_store_new(struct world *w, uint16_t shard, uint16_t lanes);
 void sim_store_free(struct sim_store *s); /* after world_free */
+/* A call of the world itself, outside of all hosts: executed and answered now; "done" does not run. */
+void sim_store_now(struct sim_store *s, struct store_req *r);
 /* Calls made meanwhile answer ERR_UNAVAILABLE; those under way ERR_UNKNOWN, done or not. */
 void sim_store_away(struct sim_store *s, int64_t us);
 /* Somebody holds the fences so long: commits wait, and give up after a second. */
 void sim_store_lock(struct sim_store *s, int64_t us);
 /* A failover: commits younger than "tail_us" never happened; timeline + 1; all sessions end. */
 void sim_store_failover(struct sim_store *s, int64_t tail_us);
+/* Of one execution at a time; reads show it, the tables are as ever. SIM_SOUND: it is restored. */
+void sim_store_damage(struct sim_store *s, const struct exec_id *exec, enum sim_damage damage);
 /* Ends the sessions of a host as a broken connection does; the lease stays. */
 void sim_store_cut(struct sim_store *s, struct host *h);
 /* Opens or ends the session of an incarnation. */

@@ -5,6 +5,14 @@
 
 #include "base/assert.h"
 
+/* The first byte says what follows: with another one nothing fits. "s" is the reader's copy. */
+static void byte_flip(struct str s)
+{
+    if (s.size > 0) {
+        *(char *)(uintptr_t)s.p ^= 0x55;
+    }
+}
+
 static void exec_out(struct sim_exec *x, const struct exec_id *id, struct str row, bool state,
                      struct exec_row *out)
 {
@@ -28,6 +36,9 @@ static void exec_out(struct sim_exec *x, const struct exec_id *id, struct str ro
         out->snapshot =
             sim_out_str(x, row_text(row, sizeof(rec), (size_t)rec.workflow_size + rec.name_size,
                                     rec.snapshot_size));
+        if (sim_damaged(x->s, id, SIM_HISTORY_DAMAGED)) {
+            byte_flip(out->snapshot);
+        }
     }
 }
 
@@ -60,6 +71,9 @@ static struct history_row *history_out(struct sim_exec *x, const struct exec_id 
             .event_count = rec.event_count,
             .body = sim_out_str(x, row_text(kv_value(n), sizeof(rec), 0, rec.body_size)),
         };
+        if (sim_damaged(x->s, id, SIM_HISTORY_DAMAGED)) {
+            byte_flip(rows[i].body);
+        }
     }
     return rows;
 }
@@ -73,6 +87,9 @@ enum err sim_op_load(struct sim_exec *x, struct store_load *q)
         key_bytes(&k, q->ids[i].b, sizeof(q->ids[i].b));
         struct kv_node *n = kv_get(x->s->kv, key_str(&k));
         q->rows[i].exec = q->ids[i];
+        if (sim_damaged(x->s, &q->ids[i], SIM_LOAD_FAILS)) {
+            return ERR_IO;
+        }
         if (n != NULL) {
             struct exec_row *out = &q->rows[i];
             exec_out(x, &q->ids[i], kv_value(n), true, out);
@@ -313,7 +330,7 @@ enum err sim_op_def_get(struct sim_exec *x, struct store_def_get *q)
         n = q->version == 0 ? def_newest(x->s, q->tenant, q->workflow, &revision)
                             : def_version(x->s, q, &revision);
     }
-    if (n == NULL) {
+    if (n == NULL || (q->revision != 0 && q->revision == x->s->damaged_revision)) {
         return ERR_NO_WORKFLOW;
     }
     def_out(x, revision, kv_value(n), true, &q->row);

@@ -119,6 +119,12 @@ void sim_lane_put(struct sim_store *s, uint16_t lane, const struct lane_rec *rec
 void sim_row_put(struct sim_store *s, const struct sim_key *k, const void *fixed, size_t size,
                  struct str t1, struct str t2, struct str t3);
 
+static inline bool sim_damaged(const struct sim_store *s, const struct exec_id *exec,
+                               enum sim_damage damage)
+{
+    return s->damage == damage && exec_id_eq(&s->damaged, exec);
+}
+
 /* ---- operations (sim_store_own.c, sim_store_turn.c, sim_store_read.c) ---- */
 
 /* One call being executed: outputs are made in the caller's arena, in the caller's memory. */

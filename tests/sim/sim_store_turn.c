@@ -309,7 +309,8 @@ enum err sim_op_commit(struct sim_exec *x, struct store_commit *q)
 {
     struct sim_store *s = x->s;
     for (uint32_t i = 0; i < q->turns_len; i++) {
-        if (q->shard != s->shard || !turn_possible(q, q->turns[i])) {
+        if (q->shard != s->shard || !turn_possible(q, q->turns[i]) ||
+            sim_damaged(s, &q->turns[i]->exec, SIM_TURNS_REFUSED)) {
             return ERR_INVALID;
         }
     }

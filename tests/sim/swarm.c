@@ -5,9 +5,9 @@
 
 const char *swarm_kind_name(enum swarm_kind k)
 {
-    static const char *const names[SWARM_KINDS] = {"crash", "point",    "drain", "pause",
-                                                   "away",  "failover", "store", "reset",
-                                                   "cut",   "workers",  "hang",  "clock"};
+    static const char *const names[SWARM_KINDS] = {"crash",    "point", "drain", "pause", "away",
+                                                   "failover", "store", "reset", "cut",   "workers",
+                                                   "hang",     "clock", "damage"};
     return names[k];
 }
 
@@ -60,6 +60,7 @@ void swarm_draw(struct swarm *s, struct rng *rng)
     s->late = rate(rng, 0.05);
     s->give_back = rate(rng, 0.1);
     s->forsake = rate(rng, 0.1);
+    s->writer_gap_us = rng_chance(rng, 0.3) ? rng_between(rng, 50 * US_PER_MS, US_PER_S) : 0;
     node_config_defaults(&s->node);
     s->node.node_id = STR("node-1");
     s->node.listen = STR("tcp://node-1:7070");
@@ -78,4 +79,5 @@ void swarm_draw(struct swarm *s, struct rng *rng)
     s->coord_silent = rate(rng, 0.5);
     s->coord_wrong = rate(rng, 0.3);
     s->store_move_max = rng_chance(rng, 0.3) ? STORE_MOVE_MAX : (uint32_t)rng_between(rng, 1, 8);
+    s->node.tasks_max = rng_chance(rng, 0.5) ? 0 : (uint32_t)rng_between(rng, 2, 20);
 }

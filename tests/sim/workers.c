@@ -48,8 +48,7 @@ static void work_decide(struct actor *a, struct held *h, const struct order *o, 
     int64_t us = rng_between(&a->rng, US_PER_MS, 120 * US_PER_MS);
     order_payload(o, steps + 1, h->output, sizeof(h->output));
     h->call = order_calls(o);
-    h->fails = (o->workflow == 3 && o->variant == 1) || (child && order_child_fails(o)) ||
-               (o->workflow == 7 && (o->variant == 2 || (o->variant == 1 && attempt < 3)));
+    h->fails = child ? order_child_fails(o) : order_fails(o, attempt);
     h->state = HELD_WORKING;
     if (o->workflow == 6 && o->variant == 1) {
         h->state = HELD_HANGING;

@@ -73,9 +73,12 @@ static const struct {
      "\"Branches\":[" BRANCH("A") "," BRANCH("B") "," BRANCH("D") "]," NEXT("T1") "},"
                                                                                   "\"T1\":" TASK(
                                                                                       END) "}}"},
+    {"unheard", 1, /* no worker asks at its queue */
+     "{\"StartAt\":\"T1\",\"States\":{\"T1\":{\"Type\":\"Task\",\"Resource\":\"queue:nobody\","
+     "\"TimeoutSeconds\":20," END "}}}"},
     {"kid", 1, "{\"StartAt\":\"T1\",\"States\":{\"T1\":" TASK(END) "}}"},
 };
-enum { CALL = 8, FAMILY, NAMED, BROOD, KID };
+enum { CALL = 8, FAMILY, NAMED, BROOD, UNHEARD, KID };
 
 const char *workflow_name(uint32_t index)
 {
@@ -99,7 +102,7 @@ void order_payload(const struct order *o, uint32_t steps, char *out, size_t size
 
 unsigned order_end(const struct order *o, uint32_t *steps, const char **error)
 {
-    static const uint32_t all[WORKFLOWS] = {5, 2, 2, 1, 1, 1, 1, 1, 1, 2, 2, 1, 1};
+    static const uint32_t all[WORKFLOWS] = {5, 2, 2, 1, 1, 1, 1, 1, 1, 2, 2, 1, 0, 1};
     *steps = all[o->workflow];
     *error = NULL;
     if (o->workflow == 2 && o->variant == 1) {
@@ -110,10 +113,16 @@ unsigned order_end(const struct order *o, uint32_t *steps, const char **error)
         *error = "NoAnswer";
     } else if (order_child_fails(o)) {
         *error = "States.TaskFailed";
-    } else if (o->workflow == 6 && o->variant == 1) {
+    } else if ((o->workflow == 6 && o->variant == 1) || o->workflow == UNHEARD) {
         *error = "States.Timeout";
     }
     return *error != NULL ? EXEC_FAILED : EXEC_SUCCEEDED;
+}
+
+bool order_fails(const struct order *o, uint32_t attempt)
+{
+    return (o->workflow == 3 && o->variant == 1) ||
+           (o->workflow == 7 && (o->variant == 2 || (o->variant == 1 && attempt < 3)));
 }
 
 bool order_excused(struct run *r, const struct order *o, struct str error)
@@ -135,6 +144,11 @@ bool order_child_fails(const struct order *o)
 uint32_t order_children(const struct order *o)
 {
     return o->workflow == BROOD ? 3 : o->workflow == FAMILY || o->workflow == NAMED ? 1 : 0;
+}
+
+bool order_unheard(const struct order *o)
+{
+    return o->workflow == UNHEARD;
 }
 
 bool order_calls(const struct order *o)
@@ -220,7 +234,8 @@ static void start_answered(struct actor *a, struct actor_request *q, const struc
         return;
     }
     r->definite_failures++;
-    if (code == ERR_NO_WORKFLOW && r->swarm.lossy) { /* a failover took the definition */
+    bool may_be_gone = r->swarm.lossy || r->swarm.weight[SWARM_DAMAGE] > 0;
+    if (code == ERR_NO_WORKFLOW && may_be_gone) { /* a failover or damage took the definition */
         check_start_answer(r->checkers, &key, CHECK_REFUSED, NULL, false);
         r->definitions &= ~(1U << o->workflow);
         return;
@@ -401,7 +416,7 @@ static struct order *order_undecided(struct run *r)
     return NULL;
 }
 
-static struct order *order_known(struct run *r)
+struct order *order_known(struct run *r)
 {
     uint32_t from = (uint32_t)rng_below(&r->rng, MAX(r->orders_len, 1U));
     for (uint32_t i = 0; i < r->orders_len; i++) {

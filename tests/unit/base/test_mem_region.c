@@ -54,12 +54,34 @@ START_TEST(test_links_hold_in_any_order_of_freeing)
 }
 END_TEST
 
+/* Bytes are those asked for and what each block carries besides. */
+START_TEST(test_bytes_are_counted)
+{
+    struct mem_region r = {0};
+    mem_set_region(&r);
+    char *p = mem_alloc(1000);
+    char *q = mem_alloc(1);
+    size_t carried = (r.bytes - 1001) / 2;
+    ck_assert_uint_eq(r.bytes, 1001 + 2 * carried);
+    p = mem_realloc(p, 5000);
+    ck_assert_uint_eq(r.bytes, 5001 + 2 * carried);
+    p = mem_realloc(p, 10);
+    mem_free(q);
+    ck_assert_uint_eq(r.bytes, 10 + carried);
+    ck_assert_uint_eq(r.bytes_max, 5001 + 2 * carried);
+    mem_set_region(NULL);
+    mem_free(p);
+    ck_assert_uint_eq(r.bytes, 0);
+}
+END_TEST
+
 int main(void)
 {
     mem_regions_enable();
     Suite *s = suite_create("mem_region");
     TCase *tc = tcase_create("region");
     tcase_add_test(tc, test_drop_frees_only_its_own);
+    tcase_add_test(tc, test_bytes_are_counted);
     tcase_add_test(tc, test_links_hold_in_any_order_of_freeing);
     suite_add_tcase(s, tc);
     SRunner *sr = srunner_create(s);

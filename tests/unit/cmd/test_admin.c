@@ -673,7 +673,7 @@ START_TEST(address_taken)
     f.config.admin_taken = ADMIN_TAKEN_FAIL;
     host_boot(f.host);
     RUN_UNTIL(&f, f.failed);
-    ck_assert_str_eq(f.why, "admin port: 127.0.0.1:8080 is taken");
+    ck_assert_str_eq(f.why, "admin port 127.0.0.1:8080 is taken");
     down(&f);
     setup(&f, 0);
     f.config.admin = STR_NONE;

@@ -347,6 +347,41 @@ START_TEST(test_large_state)
 }
 END_TEST
 
+/* What a state has left behind does not count, though the turn may still hold it: 200 KiB that each of
+ * twenty states copies. */
+START_TEST(test_large_passing)
+{
+    struct cx c;
+    struct buf def, in;
+
+    buf_init(&def, 0);
+    buf_init(&in, 0);
+    buf_puts(&def, "{\"StartAt\":\"S0\",\"States\":{");
+    for (int i = 0; i < 20; i++) {
+        buf_printf(&def,
+                   "\"S%d\":{\"Type\":\"Pass\",\"Result\":%d,\"ResultPath\":\"$.n\","
+                   "\"Next\":\"S%d\"},",
+                   i, i, i + 1);
+    }
+    buf_puts(&def, "\"S20\":{\"Type\":\"Succeed\"}}}");
+    buf_putc(&def, 0);
+    buf_puts(&in, "{\"a\":\"");
+    for (int i = 0; i < 200 * 1024; i++) {
+        buf_putc(&in, 'x');
+    }
+    buf_puts(&in, "\"}");
+    buf_putc(&in, 0);
+    cx_init(&c, def.p, 1);
+    cx_start(&c, in.p);
+    ck_assert_msg(exec_status(c.x) == EXEC_SUCCEEDED, "%.*s", STR_ARG(exec_cause(c.x)));
+    ck_assert_uint_le(exec_state_size(c.x), 2 * PAYLOAD_SIZE_MAX); /* input and output */
+    cx_check_fold(&c);
+    buf_fini(&def);
+    buf_fini(&in);
+    cx_fini(&c);
+}
+END_TEST
+
 /* Data that a loop wraps again and again ends the execution, not the node. */
 START_TEST(test_deep)
 {
@@ -614,6 +649,7 @@ int main(void)
     tcase_add_test(t, test_yield);
     tcase_add_test(t, test_large);
     tcase_add_test(t, test_large_state);
+    tcase_add_test(t, test_large_passing);
     tcase_add_loop_test(t, test_deep, 0, 3);
     tcase_add_test(t, test_deep_list);
     tcase_add_test(t, test_huge_expression);

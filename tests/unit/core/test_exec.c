@@ -124,6 +124,112 @@ static void walk(uint64_t seed)
     cx_fini(&c);
 }
 
+enum { CROWD = 600 };
+
+#define CROWD_FLOW \
+    "{\"StartAt\":\"M\",\"States\":{\"M\":{\"Type\":\"Map\",\"End\":true,\"ItemProcessor\":{" \
+    "\"StartAt\":\"T\",\"States\":{\"T\":{\"Type\":\"Task\",\"Resource\":\"queue:q\",\"Next\":" \
+    "\"W\"}," \
+    "\"W\":{\"Type\":\"Wait\",\"Seconds\":5,\"Next\":\"U\"}," \
+    "\"U\":{\"Type\":\"Task\",\"Resource\":\"queue:q\",\"End\":true}}}}}}"
+
+static void crowd_start(struct cx *c)
+{
+    struct buf in;
+
+    buf_init(&in, 0);
+    buf_puts(&in, "[0");
+    for (int i = 1; i < CROWD; i++) {
+        buf_puts(&in, ",1");
+    }
+    buf_puts(&in, "]");
+    buf_putc(&in, 0);
+    cx_init(c, CROWD_FLOW, 1);
+    cx_start(c, in.p);
+    buf_fini(&in);
+}
+
+/* Answers what the dice choose of all that is open; checks how it is listed. */
+static void crowd_answer(struct cx *c)
+{
+    static struct core_task tasks[CROWD];
+    static struct core_timer timers[CROWD];
+    uint32_t n = exec_open_tasks(c->x, tasks, CROWD), m = exec_open_timers(c->x, timers, CROWD);
+    uint32_t i = (uint32_t)rng_below(&c->rng, n + m);
+    struct fact f = {.type = FACT_TASK_SUCCEEDED, .payload = STR("1"), .worker = STR("w")};
+
+    ck_assert_uint_le(n + m, CROWD);
+    for (uint32_t k = 1; k < n; k++) {
+        const struct task_ref *a = &tasks[k - 1].token.ref, *b = &tasks[k].token.ref;
+        ck_assert(a->seq < b->seq || (a->seq == b->seq && a->idx < b->idx));
+    }
+    for (uint32_t k = 1; k < m; k++) {
+        ck_assert(timers[k - 1].seq < timers[k].seq);
+    }
+    if (i < n) {
+        f.token = tasks[i].token;
+    } else {
+        f = (struct fact){.type = FACT_TIMER,
+                          .timer_seq = timers[i - n].seq,
+                          .timer_idx = timers[i - n].idx};
+        c->now.us = MAX(c->now.us, timers[i - n].due.us);
+    }
+    ck_assert(cx_turn(c, &f, NULL));
+    cx_drain(c);
+    if (i < n) { /* it is closed, and its neighbours are not */
+        ck_assert(!exec_open_task(c->x, f.token.ref.seq, f.token.ref.idx, &tasks[i], NULL));
+    }
+}
+
+/* Of many that are open any may be the next to close, and the list of them stays the list of them. */
+START_TEST(test_crowd)
+{
+    struct cx c;
+    uint32_t answers = 0;
+
+    crowd_start(&c);
+    ck_assert_uint_eq(exec_open_tasks(c.x, NULL, 0), CROWD);
+    while (exec_status(c.x) == EXEC_RUNNING) {
+        crowd_answer(&c);
+        answers++;
+    }
+    ck_assert_uint_eq(answers, 3 * CROWD);
+    ck_assert_int_eq(exec_status(c.x), EXEC_SUCCEEDED);
+    cx_check_fold(&c);
+    cx_fini(&c);
+}
+END_TEST
+
+/* Frames weigh in a snapshot though they are no payload: what snapshots cost in all is still in proportion
+ * to the rows, and a load reads hardly more of rows than of state. */
+START_TEST(test_snapshot_due)
+{
+    struct cx c;
+    struct buf b;
+    size_t snapshots = 0, largest = 0, rows = 0, longest_tail = 0;
+
+    buf_init(&b, 0);
+    crowd_start(&c);
+    while (exec_status(c.x) == EXEC_RUNNING) {
+        crowd_answer(&c);
+        rows += c.out->body.size;
+        longest_tail = MAX(longest_tail, exec_delta_size(c.x));
+        if (exec_snapshot_due(c.x)) {
+            buf_clear(&b);
+            exec_snapshot(c.x, &b);
+            snapshots += b.size;
+            largest = MAX(largest, b.size);
+            ck_assert(!exec_snapshot_due(c.x));
+        }
+    }
+    ck_assert_uint_gt(snapshots, 0);
+    ck_assert_uint_lt(snapshots, 2 * rows);
+    ck_assert_uint_lt(longest_tail, largest + SNAPSHOT_DELTA_MIN);
+    buf_fini(&b);
+    cx_fini(&c);
+}
+END_TEST
+
 START_TEST(test_walk)
 {
     for (uint64_t seed = 1; seed <= 20; seed++) {
@@ -259,6 +365,8 @@ int main(void)
 
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, test_walk, 0, 30);
+    tcase_add_test(t, test_crowd);
+    tcase_add_test(t, test_snapshot_due);
     tcase_add_test(t, test_stale);
     tcase_add_test(t, test_delta);
     tcase_add_test(t, test_idle_memory);

@@ -3,6 +3,7 @@
 
 #include "tests/unit/engine/engine_fixture.h"
 
+#include "base/limits.h"
 #include "base/mem.h"
 
 /* ---- the peer: a client and worker over the transport port ---- */
@@ -18,11 +19,27 @@ static void peer_on_task(struct fixture *f, const struct msg_task *t)
         (void)snprintf(f->held_input[f->held_len], sizeof(f->held_input[0]), "%.*s",
                        STR_ARG(t->input));
         f->held[f->held_len++] = *t;
-        return;
     }
-    char input[512];
-    (void)snprintf(input, sizeof(input), "%.*s", STR_ARG(t->input));
-    peer_complete(f, &t->token, input, NULL);
+}
+
+/* Answers tasks with their inputs, in one message. */
+static void peer_echo(struct fixture *f, const struct msg_task *tasks, uint32_t len)
+{
+    static struct msg_completion done[POLL_COMPLETIONS_MAX];
+    struct msg m = {.type = MSG_POLL};
+    struct str q = str_of(f->peer->queue);
+
+    for (uint32_t i = 0; i < len; i++) {
+        done[i] = (struct msg_completion){.token = tasks[i].token,
+                                          .status = MSG_COMPLETION_SUCCESS,
+                                          .output = tasks[i].input};
+    }
+    m.u.poll.queues = &q;
+    m.u.poll.queues_len = 1;
+    m.u.poll.capacity = 1;
+    m.u.poll.completions = done;
+    m.u.poll.completions_len = len;
+    peer_send(f, &m);
 }
 
 static void peer_on_poll_ok(struct fixture *f, const struct msg_poll_ok *m)
@@ -30,9 +47,13 @@ static void peer_on_poll_ok(struct fixture *f, const struct msg_poll_ok *m)
     for (uint32_t i = 0; i < m->acks_len; i++) {
         f->acked += m->acks[i] == ERR_OK;
         f->stale += m->acks[i] == ERR_STALE;
+        f->again += err_class((enum err)m->acks[i]) == ERRC_RETRY;
     }
     for (uint32_t i = 0; i < m->tasks_len; i++) {
         peer_on_task(f, &m->tasks[i]);
+    }
+    if (m->tasks_len > 0 && !f->hold) {
+        peer_echo(f, m->tasks, m->tasks_len);
     }
     if (m->acks_len == 0 && !f->hold) {
         peer_poll(f, f->peer->queue, f->peer->capacity, 1000);

@@ -51,6 +51,7 @@ struct fixture {
     struct wall task_at[256]; /* true time at which each task came */
     char output[2048];
     uint32_t deleted, pages;                              /* answers to DEF_DELETE, HISTORY */
+    uint32_t again;                                       /* outcomes to be sent again */
     uint32_t lists, listed;                               /* answers to LIST, rows of the last */
     uint32_t described;                                   /* answers to DESCRIBE */
     bool has_output, has_error, has_cause;                /* of the last */

@@ -433,8 +433,11 @@ START_TEST(tasks_larger_than_an_answer)
     RUN_UNTIL(&f, f.held_len > 0, 10 * US_PER_S);
     ck_assert_uint_lt(f.held_len, TASKS);
     ck_assert_uint_gt(f.held_len, TASKS / 2);
-    peer_poll(&f, "work", 50, 1000);
-    RUN_UNTIL(&f, f.held_len == TASKS, 10 * US_PER_S);
+    for (int polls = 0; f.held_len < TASKS; polls++) { /* some inputs have to be fetched */
+        ck_assert_int_lt(polls, 4);
+        peer_poll(&f, "work", 50, 1000);
+        world_run(f.world, f.world->now_us + US_PER_S);
+    }
     ck_assert_uint_eq(f.errors, 0);
     fixture_teardown(&f);
 }
@@ -578,6 +581,70 @@ START_TEST(one_hello_per_connection)
 }
 END_TEST
 
+/* ---- an address that is taken ---- */
+
+struct refused {
+    struct node_events events;
+    struct node_config config;
+    struct fixture *f;
+    struct coord *coord;
+    struct node *node;
+    bool told;
+    enum err err;
+    char text[256];
+};
+
+static void refused_started(struct node_events *ev, enum err e, struct str address,
+                            struct str detail)
+{
+    struct refused *r = CONTAINER_OF(ev, struct refused, events);
+    ck_assert_uint_eq(address.size, 0);
+    r->told = true;
+    r->err = e;
+    (void)snprintf(r->text, sizeof(r->text), "%.*s", STR_ARG(detail));
+}
+
+static void refused_boot(struct host *h)
+{
+    struct refused *r = h->user;
+    r->coord = coord_db_new();
+    struct node_ports ports = {.loops = &h->factory,
+                               .clock = &h->clock.base,
+                               .transport = &r->f->net->base,
+                               .store = &r->f->store->base,
+                               .coord = r->coord,
+                               .seed = 1};
+    r->node = node_start(&r->config, &ports, &r->events);
+}
+
+static void refused_free(struct host *h)
+{
+    struct refused *r = h->user;
+    node_free(r->node);
+    coord_db_free(r->coord);
+}
+
+/* A node that cannot listen says why, and can be freed: nothing of it is left. */
+START_TEST(a_taken_address_is_told)
+{
+    struct fixture f;
+    fixture_setup(&f, (uint64_t)_i);
+    struct refused r = {.f = &f, .config = f.config};
+    r.events = (struct node_events){.started = refused_started};
+    struct host *h = host_new(f.world, "late");
+    h->boot = refused_boot;
+    h->user = &r;
+    host_boot(h);
+    RUN_UNTIL(&f, r.told, 10 * US_PER_S);
+    ck_assert_int_eq(r.err, ERR_UNAVAILABLE);
+    ck_assert_str_eq(r.text, "tcp://node:7070: address in use");
+    host_run(h, refused_free);
+    ck_assert_uint_eq(h->region.blocks, 0);
+    ck_assert(list_empty(&h->loops));
+    fixture_teardown(&f);
+}
+END_TEST
+
 START_TEST(stops_clean)
 {
     struct fixture f;
@@ -619,6 +686,7 @@ int main(void)
     tcase_add_loop_test(c, long_run_goes_on_after_a_crash, 0, 20);
     tcase_add_loop_test(c, long_time_away, 0, 3);
     tcase_add_loop_test(c, one_hello_per_connection, 0, 3);
+    tcase_add_loop_test(c, a_taken_address_is_told, 0, 3);
     tcase_add_loop_test(c, stops_clean, 0, 6);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);

@@ -6,6 +6,8 @@
 
 #include "base/mem.h"
 #include "net/worker.h"
+#include "scheduler/dispatch.h"
+#include "tests/sim/sim_store_rows.h"
 
 static const char one_task[] =
     "{\"StartAt\":\"A\",\"States\":{"
@@ -62,9 +64,11 @@ START_TEST(a_frame_of_many_polls)
     RUN_UNTIL(&f, c->polls == POLLS, 10 * US_PER_S);
     ck_assert_uint_gt(c->tasks, 800);
     ck_assert_uint_lt(c->tasks, MESSAGE_SIZE_MAX / SIZE);
-    uint32_t first = c->tasks;
-    crowd_send(c, &m, 1);
-    RUN_UNTIL(&f, c->tasks > first + 800, 10 * US_PER_S);
+    for (int polls = 0; c->tasks < TASKS; polls++) { /* all others are there for later polls */
+        ck_assert_int_lt(polls, 60);
+        crowd_send(c, &m, 1);
+        world_run(f.world, f.world->now_us + US_PER_S);
+    }
     ck_assert_uint_eq(c->errors, 0);
     fixture_teardown(&f);
     mem_free(c);
@@ -147,6 +151,39 @@ START_TEST(answers_larger_than_a_frame)
     text_free(input);
     fixture_teardown(&f);
     mem_free(c);
+}
+END_TEST
+
+/* One tenant's tasks wait, large and many, and nobody comes for them: another's are done at once, and the
+ * node has not grown. Then somebody comes. */
+START_TEST(a_backlog_of_another_tenant)
+{
+    enum { TASKS = 300, SIZE = 250000 };
+    struct fixture f;
+    struct crowd *a = MEM_NEW(struct crowd), *b = MEM_NEW(struct crowd);
+    fixture_setup(&f, (uint64_t)_i);
+    crowd_join(&f, a, "a", 1);
+    crowd_join(&f, b, "b", 1);
+    crowd_define(a, "one", one_task);
+    crowd_define(b, "one", one_task);
+    crowd_poll(b, "work", 1, 60000);
+    backlog(a, TASKS, SIZE);
+    world_run(f.world, f.world->now_us + US_PER_S);
+    size_t bytes = f.node_host->region.bytes;
+    ck_assert_msg(bytes < DISPATCH_QUEUE_BYTES_MAX + f.config.cache_bytes + (16u << 20),
+                  "%zu bytes", bytes);
+    crowd_start(b, "one", "x", STR("{}"));
+    RUN_UNTIL(&f, b->tasks == 1, US_PER_S);
+    for (int polls = 0; a->tasks < TASKS; polls++) {
+        ck_assert_int_lt(polls, 60);
+        crowd_poll(a, "work", 100, 1000);
+        world_run(f.world, f.world->now_us + US_PER_S);
+        crowd_heartbeat(a, a->tokens, a->tasks);
+    }
+    ck_assert_uint_eq(a->tasks, TASKS);
+    fixture_teardown(&f);
+    mem_free(a);
+    mem_free(b);
 }
 END_TEST
 
@@ -381,6 +418,181 @@ START_TEST(an_instance_of_another_tenant)
 }
 END_TEST
 
+/* Names of tenants come from whoever connects: there is an end to new ones, those that are known come in. */
+START_TEST(tenants_without_end)
+{
+    struct fixture f;
+    struct meta_rec meta;
+    struct crowd *c = MEM_NEW(struct crowd), *last = MEM_NEW(struct crowd),
+                 *more = MEM_NEW(struct crowd);
+    fixture_setup(&f, (uint64_t)_i);
+    crowd_join(&f, c, "first", 1);
+    sim_meta_get(f.store, &meta);
+    meta.next_tenant = TENANTS_MAX;
+    sim_meta_put(f.store, &meta);
+    crowd_join(&f, last, "last", 1);
+    crowd_join(&f, more, NULL, 1);
+    struct msg m = {.type = MSG_HELLO};
+    m.u.hello.protocol = MSG_PROTOCOL;
+    m.u.hello.name = STR("more");
+    m.u.hello.instance = 1;
+    m.u.hello.tenant = STR("one-more");
+    crowd_send(more, &m, 1);
+    RUN_UNTIL(&f, more->errors == 1, 5 * US_PER_S);
+    ck_assert_uint_eq(more->last_error, ERR_LIMIT);
+    m.u.hello.tenant = STR("first");
+    crowd_send(more, &m, 1);
+    RUN_UNTIL(&f, more->greeted, 5 * US_PER_S);
+    fixture_teardown(&f);
+    mem_free(c);
+    mem_free(last);
+    mem_free(more);
+}
+END_TEST
+
+/* ---- those who wait ---- */
+
+/* Bytes of all messages that the simulated network holds for the node. */
+static size_t held_by_requests(struct fixture *f)
+{
+    return sim_net_held(f->net, f->node_host);
+}
+
+/* Long polls padded to the largest message: what the node keeps of them is their queues. */
+START_TEST(padded_polls)
+{
+    enum { POLLS = 40 };
+    struct fixture f;
+    struct crowd *c = MEM_NEW(struct crowd);
+    struct buf b;
+    fixture_setup(&f, (uint64_t)_i);
+    crowd_join(&f, c, "t", 1);
+    size_t before = f.node_host->region.bytes;
+    buf_init(&b, 0);
+    for (uint32_t i = 0; i < POLLS; i++) {
+        buf_clear(&b);
+        pack_array(&b, 1);
+        pack_array(&b, 8);
+        pack_u64(&b, MSG_POLL);
+        pack_u64(&b, i + 1);
+        pack_array(&b, 1);
+        pack_str(&b, STR("work"));
+        pack_u64(&b, 1);
+        pack_u64(&b, 60000);
+        pack_array(&b, 0);
+        pack_array(&b, 0);
+        struct str pad = {mem_alloc(MESSAGE_SIZE_MAX - 100), MESSAGE_SIZE_MAX - 100};
+        pack_bin(&b, pad); /* an element behind the last known field */
+        text_free(pad);
+        crowd_bytes(c, buf_str(&b));
+        world_run(f.world, f.world->now_us + 100 * US_PER_MS);
+    }
+    buf_fini(&b);
+    ck_assert_uint_eq(sim_net_unanswered(f.net, f.node_host), POLLS);
+    ck_assert_uint_lt(held_by_requests(&f), 100000);
+    ck_assert_uint_lt(f.node_host->region.bytes, before + 1000000);
+    crowd_define(c, "one", one_task);
+    crowd_start(c, "one", "x", STR("{}"));
+    RUN_UNTIL(&f, c->tasks == 1, 5 * US_PER_S);
+    fixture_teardown(&f);
+    mem_free(c);
+}
+END_TEST
+
+/* Watches of one client: as many as a connection may have open, and no burden to another tenant. When the
+ * client goes they end, though they were to wait for a minute. */
+START_TEST(watches_of_one_client)
+{
+    enum { FRAMES = 21, EACH = 1000 };
+    struct fixture f;
+    struct crowd *a = MEM_NEW(struct crowd), *b = MEM_NEW(struct crowd);
+    fixture_setup(&f, (uint64_t)_i);
+    crowd_join(&f, a, "a", 1);
+    crowd_join(&f, b, "b", 1);
+    crowd_define(a, "one", one_task);
+    crowd_define(b, "one", one_task);
+    crowd_start(a, "one", "x", STR("{}"));
+    struct msg m = {.type = MSG_WATCH};
+    m.u.watch.execution = str_of(a->execution);
+    m.u.watch.wait_ms = 60000;
+    for (int i = 0; i < FRAMES; i++) {
+        crowd_send(a, &m, EACH);
+        world_run(f.world, f.world->now_us + 10 * US_PER_MS);
+    }
+    crowd_start(b, "one", "x", STR("{}"));
+    ck_assert_uint_eq(b->errors, 0);
+    crowd_poll(b, "work", 1, 1000);
+    RUN_UNTIL(&f, b->tasks == 1, 2 * US_PER_S);
+    ck_assert_uint_gt(a->limits, FRAMES * EACH - CONN_CALLS_MAX - EACH);
+    ck_assert_uint_eq(a->watched, 0); /* frames with refusals only are answered, the others wait */
+    size_t full = f.node_host->region.bytes;
+    crowd_reset(a);
+    world_run(f.world, f.world->now_us + US_PER_S);
+    ck_assert_uint_lt(f.node_host->region.bytes, full - CONN_CALLS_MAX * 1000);
+    fixture_teardown(&f);
+    mem_free(a);
+    mem_free(b);
+}
+END_TEST
+
+/* A node that drains answers who waits, and says that it is going away. */
+START_TEST(news_of_a_drain)
+{
+    struct fixture f;
+    struct crowd *c = MEM_NEW(struct crowd);
+    fixture_setup(&f, (uint64_t)_i);
+    crowd_join(&f, c, "t", 1);
+    crowd_define(c, "one", one_task);
+    crowd_start(c, "one", "x", STR("{}"));
+    ck_assert_uint_eq(c->states, 0);
+    struct msg m = {.type = MSG_WATCH};
+    m.u.watch.execution = str_of(c->execution);
+    m.u.watch.wait_ms = 60000;
+    crowd_send(c, &m, 1);
+    crowd_poll(c, "other", 1, 60000);
+    world_run(f.world, f.world->now_us + US_PER_S);
+    int64_t asked = f.world->now_us;
+    sim_store_away(f.store,
+                   2 * US_PER_S); /* so it cannot give back its lanes and be gone at once */
+    host_run(f.node_host, fixture_stop_node);
+    RUN_UNTIL(&f, c->watched == 1 && c->polls == 1, US_PER_S);
+    ck_assert_int_lt(f.world->now_us - asked, 100 * US_PER_MS);
+    ck_assert_uint_eq(c->ended, 0);
+    ck_assert_uint_eq(c->states, 1); /* said once */
+    ck_assert_uint_eq(c->state, MSG_NODE_GOING_AWAY);
+    fixture_teardown(&f);
+    mem_free(c);
+}
+END_TEST
+
+/* Evicted: its lanes are another node's, and who waits here waits in vain. */
+START_TEST(news_of_an_eviction)
+{
+    struct fixture f;
+    struct second n;
+    struct crowd *c = MEM_NEW(struct crowd);
+    fixture_setup(&f, (uint64_t)_i);
+    (void)fixture_second(&f, &n);
+    crowd_join(&f, c, "t", 1);
+    crowd_define(c, "one", one_task);
+    crowd_start(c, "one", "x", STR("{}"));
+    struct msg m = {.type = MSG_WATCH};
+    m.u.watch.execution = str_of(c->execution);
+    m.u.watch.wait_ms = 60000;
+    crowd_send(c, &m, 1);
+    crowd_poll(c, "other", 1, 60000);
+    world_run(f.world, f.world->now_us + US_PER_S);
+    host_pause(f.node_host, 20 * US_PER_S);
+    RUN_UNTIL(&f, c->watched == 1 && c->polls == 1, 40 * US_PER_S);
+    ck_assert(n.active);
+    ck_assert_uint_eq(c->ended, 0);
+    ck_assert_uint_eq(c->state, MSG_NODE_STANDBY);
+    ck_assert_uint_eq(c->states, 1);
+    fixture_teardown(&f);
+    mem_free(c);
+}
+END_TEST
+
 int main(void)
 {
     mem_regions_enable(); /* a host that crashes loses its memory */
@@ -390,12 +602,18 @@ int main(void)
     tcase_add_loop_test(c, a_frame_of_many_polls, 0, 2);
     tcase_add_loop_test(c, every_message_of_a_greedy_frame_is_answered, 0, 2);
     tcase_add_loop_test(c, answers_larger_than_a_frame, 0, 2);
+    tcase_add_test(c, a_backlog_of_another_tenant);
     tcase_add_loop_test(c, a_worker_that_hangs_connected, 0, 3);
     tcase_add_loop_test(c, a_poll_given_up_without_a_word, 0, 3);
     tcase_add_loop_test(c, a_busy_worker_keeps_what_it_holds, 0, 3);
     tcase_add_loop_test(c, a_heartbeat_hears_of_the_stop, 0, 3);
     tcase_add_loop_test(c, a_heartbeat_before_the_table_is_read, 0, 3);
     tcase_add_loop_test(c, an_instance_of_another_tenant, 0, 2);
+    tcase_add_loop_test(c, tenants_without_end, 0, 2);
+    tcase_add_loop_test(c, padded_polls, 0, 2);
+    tcase_add_loop_test(c, watches_of_one_client, 0, 3);
+    tcase_add_loop_test(c, news_of_a_drain, 0, 3);
+    tcase_add_loop_test(c, news_of_an_eviction, 0, 3);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);

@@ -22,10 +22,12 @@ struct server {
     struct net_handler handler;
     struct loop *loop;
     struct net_listener *listener;
+    struct transport *transport; /* NULL: the usual one */
     const char *address;
-    bool keep, disconnect;
+    bool keep, disconnect, slim;
     struct net_request *kept[NET_INFLIGHT_MAX + 1];
     _Atomic int requests, closed, kept_len;
+    int answered, held_max; /* of what is kept; most at a time */
 };
 
 static void on_request(struct net_handler *h, struct net_request *r)
@@ -33,8 +35,9 @@ static void on_request(struct net_handler *h, struct net_request *r)
     struct server *s = CONTAINER_OF(h, struct server, handler);
     s->requests++;
     if (s->keep) {
-        s->kept[s->kept_len] = r;
+        s->kept[s->kept_len] = s->slim ? s->listener->ops->slim(s->listener, r) : r;
         s->kept_len++;
+        s->held_max = MAX(s->held_max, s->kept_len - s->answered);
     } else {
         if (s->disconnect) {
             s->listener->ops->disconnect(s->listener, r->conn);
@@ -52,7 +55,7 @@ static void on_closed(struct net_handler *h, uint64_t conn)
 static void do_listen(void *arg)
 {
     struct server *s = arg;
-    struct transport *t = transport_nng();
+    struct transport *t = s->transport != NULL ? s->transport : transport_nng();
     struct err_detail d = {0};
     s->handler = (struct net_handler){.request = on_request, .closed = on_closed};
     ck_assert_msg(t->ops->listen(t, s->loop, str_of(s->address), &s->handler, &s->listener, &d) ==
@@ -63,16 +66,32 @@ static void do_listen(void *arg)
 static void do_close(void *arg)
 {
     struct server *s = arg;
-    for (int i = 0; i < s->kept_len; i++) {
+    for (int i = s->answered; i < s->kept_len; i++) {
         s->listener->ops->drop(s->listener, s->kept[i]);
     }
     s->listener->ops->close(s->listener);
 }
 
+/* Answers the oldest that is kept. */
+static void do_answer(void *arg)
+{
+    struct server *s = arg;
+    if (s->answered < s->kept_len) {
+        s->listener->ops->reply(s->listener, s->kept[s->answered++], STR("x"));
+    }
+}
+
+static void server_start_on(struct server *s, const char *address, struct transport *t)
+{
+    *s = (struct server){.address = address,
+                         .loop = loop_uv_new(os_clock(), "server"),
+                         .transport = t};
+    fake_on_loop(s->loop, do_listen, s);
+}
+
 static void server_start(struct server *s, const char *address)
 {
-    *s = (struct server){.address = address, .loop = loop_uv_new(os_clock(), "server")};
-    fake_on_loop(s->loop, do_listen, s);
+    server_start_on(s, address, NULL);
 }
 
 static void server_stop(struct server *s)
@@ -318,16 +337,26 @@ START_TEST(too_many_unanswered)
 }
 END_TEST
 
+/* A request of "size" bytes, its length before it; calloc. */
+static char *large(size_t size)
+{
+    char *bytes = calloc(1, size + 12);
+    size += 4;
+    bytes[4] = (char)(size >> 24);
+    bytes[5] = (char)(size >> 16);
+    bytes[6] = (char)(size >> 8);
+    bytes[7] = (char)size;
+    bytes[8] = (char)0x80;
+    return bytes;
+}
+
 START_TEST(answers_not_fetched)
 {
-    enum { SIZE = 1 << 20 };
+    enum { SIZE = 1 << 18 }; /* so many of these are no more than a connection may hold */
     struct server s;
     server_start(&s, "tcp://127.0.0.1:0");
     int fd = plain_socket(&s);
-    char *bytes = calloc(1, SIZE + 12);
-    bytes[5] = SIZE >> 16;
-    bytes[7] = 4;
-    bytes[8] = (char)0x80;
+    char *bytes = large(SIZE);
     put(fd, HELLO_REQ, 8);
     int sent = 0;
     while (s.closed == 0 && sent < 10 * NET_INFLIGHT_MAX) {
@@ -341,6 +370,139 @@ START_TEST(answers_not_fetched)
     free(bytes);
     close(fd);
     server_stop(&s);
+}
+END_TEST
+
+/* ---- bytes that connections hold ---- */
+
+/* Sends "n" requests; whenever the peer takes nothing, "stuck" is called. */
+static void put_many(int fd, const char *bytes, size_t size, int n, void (*stuck)(void *),
+                     void *arg)
+{
+    for (int i = 0; i < n; i++) {
+        for (size_t at = 0; at < size;) {
+            struct pollfd p = {.fd = fd, .events = POLLOUT};
+            if (poll(&p, 1, 20) == 0) {
+                stuck(arg);
+                continue;
+            }
+            ssize_t sent = send(fd, bytes + at, size - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+            ck_assert_int_gt(sent, 0);
+            at += (size_t)sent;
+        }
+    }
+}
+
+static void answer_one(void *arg)
+{
+    struct server *s = arg;
+    fake_on_loop(s->loop, do_answer, s);
+}
+
+static void never_stuck(void *arg)
+{
+    (void)arg;
+}
+
+/* What a client sends beyond its share waits in its own socket, and comes when there is room. */
+START_TEST(more_than_a_share)
+{
+    enum { SHARE = 4 << 20, SIZE = 1 << 20, MANY = 40 };
+    struct server s;
+    struct transport *t = transport_nng_sized(SHARE, 64 << 20);
+    server_start_on(&s, "tcp://127.0.0.1:0", t);
+    s.keep = true;
+    int fd = plain_socket(&s);
+    char *bytes = large(SIZE);
+    put(fd, HELLO_REQ, 8);
+    put_many(fd, bytes, SIZE + 12, MANY, answer_one, &s);
+    while (s.answered < MANY) {
+        fake_on_loop(s.loop, do_answer, &s);
+        (void)poll(NULL, 0, 1);
+    }
+    ck_assert_int_eq(s.requests, MANY);
+    ck_assert_int_le(s.held_max, SHARE / SIZE + 1);
+    uint8_t back[8 + MANY * 13];
+    get(fd, back, sizeof(back));
+    ck_assert_int_eq(s.closed, 0);
+    free(bytes);
+    close(fd);
+    server_stop(&s);
+    mem_free(t);
+}
+END_TEST
+
+/* Requests whose bytes are not needed any more do not count: all of them may wait at once. */
+START_TEST(slim_requests)
+{
+    enum { SHARE = 2 << 20, SIZE = 1 << 20, MANY = 40 };
+    struct server s;
+    struct transport *t = transport_nng_sized(SHARE, 16 << 20);
+    server_start_on(&s, "tcp://127.0.0.1:0", t);
+    s.keep = s.slim = true;
+    int fd = plain_socket(&s);
+    char *bytes = large(SIZE);
+    put(fd, HELLO_REQ, 8);
+    put_many(fd, bytes, SIZE + 12, MANY, never_stuck, NULL);
+    until(&s.requests, MANY);
+    ck_assert_int_eq(s.held_max, MANY);
+    while (s.answered < MANY) {
+        fake_on_loop(s.loop, do_answer, &s);
+    }
+    uint8_t back[8 + MANY * 13];
+    get(fd, back, sizeof(back));
+    for (int i = 0; i < MANY; i++) { /* each to its request */
+        ck_assert_int_eq(memcmp(back + 8 + 13 * i, "\0\0\0\0\0\0\0\5\x80\0\0\0x", 13), 0);
+    }
+    free(bytes);
+    close(fd);
+    server_stop(&s);
+    mem_free(t);
+}
+END_TEST
+
+/* Over the listener's bound the connection that holds most is closed, and the others are served. */
+START_TEST(more_than_all_together)
+{
+    enum { ALL = 6 << 20, SIZE = 1 << 20, OTHERS = 2 };
+    struct server s;
+    struct transport *t = transport_nng_sized(64 << 20, ALL);
+    server_start_on(&s, "tcp://127.0.0.1:0", t);
+    s.keep = true;
+    int others[OTHERS];
+    char *bytes = large(SIZE);
+    for (int i = 0; i < OTHERS; i++) {
+        others[i] = plain_socket(&s);
+        put(others[i], HELLO_REQ, 8);
+        put(others[i], bytes, SIZE + 12);
+        until(&s.requests, i + 1);
+    }
+    int greedy = plain_socket(&s);
+    char *most = large(MESSAGE_SIZE_MAX - 4);
+    put(greedy, HELLO_REQ, 8);
+    uint8_t back[16];
+    size_t at = 0;
+    while (at < MESSAGE_SIZE_MAX) { /* it never comes to a whole message */
+        ssize_t sent = send(greedy, most + at, MESSAGE_SIZE_MAX - at, MSG_NOSIGNAL);
+        if (sent <= 0) {
+            break;
+        }
+        at += (size_t)sent;
+    }
+    (void)get_all(greedy, back, sizeof(back)); /* until it is closed */
+    until(&s.closed, 1);
+    ck_assert_int_eq(s.closed, 1);
+    for (int i = 0; i < OTHERS; i++) {
+        fake_on_loop(s.loop, do_answer, &s);
+        get(others[i], back, 8);
+        get(others[i], back, 13);
+        close(others[i]);
+    }
+    free(bytes);
+    free(most);
+    close(greedy);
+    server_stop(&s);
+    mem_free(t);
 }
 END_TEST
 
@@ -513,6 +675,9 @@ int main(void)
     tcase_add_test(t, announced_and_not_sent);
     tcase_add_test(t, too_many_unanswered);
     tcase_add_test(t, answers_not_fetched);
+    tcase_add_test(t, more_than_a_share);
+    tcase_add_test(t, slim_requests);
+    tcase_add_test(t, more_than_all_together);
     tcase_add_loop_test(t, nng_req_socket, 0, 2);
     tcase_add_test(t, nng_rep_socket);
     tcase_add_test(t, refused_is_told);

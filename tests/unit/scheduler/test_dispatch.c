@@ -21,14 +21,20 @@ static size_t room; /* of every poll's answer */
 /* what happened */
 static uint32_t answers, granted, timeouts, heartbeats, hydrations, refills;
 static uint64_t granted_seq[ANSWERS_MAX];
+static uint64_t last_timeout;
+static bool busy; /* no more facts can be taken */
 static struct task_token asked[ANSWERS_MAX];
 
-static void on_timed_out(struct dispatch_handler *h, const struct dtask *t, bool heartbeat)
+static bool on_timed_out(struct dispatch_handler *h, const struct task_token *t, bool heartbeat)
 {
     (void)h;
-    (void)t;
+    if (busy) {
+        return false;
+    }
+    last_timeout = t->ref.seq;
     timeouts += !heartbeat;
     heartbeats += heartbeat;
+    return true;
 }
 static void on_hydrate(struct dispatch_handler *h, const struct task_token *tokens, uint32_t len)
 {
@@ -100,6 +106,7 @@ static void boot(struct host *h)
 }
 static void setup(void)
 {
+    busy = false;
     room = MESSAGE_SIZE_MAX;
     answers = granted = timeouts = heartbeats = hydrations = refills = 0;
     handler = (struct dispatch_handler){.timed_out = on_timed_out,
@@ -174,7 +181,7 @@ static void forget_body(void)
     struct dispatch_task t = task(1, "q");
     (void)hello(1, &t.token, 1); /* before the table was read */
     dispatch_forget(d, &t.token);
-    dispatch_found(d, &t, loop_now(loop));
+    dispatch_found(d, &t, (struct mono){loop_now(loop).us + US_PER_S});
     ck_assert_uint_eq(stats().granted, 0);
     ck_assert_uint_eq(stats().confirming, 1);
     struct task_token other = t.token;
@@ -546,33 +553,221 @@ START_TEST(deadlines_of_attempts)
 }
 END_TEST
 
-static void overflow_body(void)
-{
-    for (uint64_t i = 1; i <= 20; i++) {
-        add(i, "q");
-    }
-    dispatch_flush(d);
-    ck_assert_uint_eq(stats().tasks, 10);
-    ck_assert(stats().overflow);
-    for (uint64_t i = 1; i <= 6; i++) {
-        struct dispatch_task t = task(i, "q");
-        dispatch_remove(d, &t.token);
-    }
-    dispatch_flush(d);
-    ck_assert_uint_eq(refills, 1);
-    ck_assert(!stats().overflow);
-}
+/* ---- more than there is memory for ---- */
+
 static void small(void)
 {
     dispatch_free(d);
-    tasks_max = 10;
+    tasks_max = 16;
     make();
     tasks_max = 0;
 }
-START_TEST(a_full_memory_leaves_tasks_in_the_store)
+
+/* The table, as the scans of "refill" see it. */
+static void scan(const char *queue, uint64_t from, uint64_t to)
+{
+    for (uint64_t i = from; i <= to; i++) {
+        struct dispatch_task t = task(i, queue);
+        t.has_input = false;
+        dispatch_found(d, &t, (struct mono){0});
+    }
+}
+
+static struct dispatch_session *any;
+static void backlog_body(void)
+{
+    any = hello(1, NULL, 0);
+    for (uint64_t i = 1; i <= 100; i++) {
+        add(i, "long");
+    }
+    dispatch_flush(d);
+    ck_assert_uint_eq(stats().tasks, 8); /* half of all: there is room for others */
+    ck_assert(stats().overflow);
+    ck_assert_uint_eq(refills, 0); /* nobody asks */
+    for (uint64_t i = 0; i < 20; i++) {
+        char name[8];
+        (void)snprintf(name, sizeof(name), "q%d", (int)i % 4);
+        add(200 + i, name);
+    }
+    dispatch_flush(d);
+    ck_assert_uint_le(stats().tasks, 16);
+    for (int i = 0; i < 4; i++) { /* each has some, whoever came first */
+        char name[8];
+        (void)snprintf(name, sizeof(name), "q%d", i);
+        ask(0, any, name, 1, 0);
+        dispatch_flush(d);
+        ck_assert_uint_eq(granted, (uint32_t)i + 1);
+    }
+}
+/* A worker asks at the long queue: in order, and those in the store are looked for before it is empty. */
+static void refill_body(void)
+{
+    granted = refills = 0;
+    ask(0, any, "long", 1, 0);
+    dispatch_flush(d);
+    ck_assert_uint_eq(granted_seq[0], 1);
+    while (refills == 0) {
+        ask(0, any, "long", 1, 0);
+        dispatch_flush(d);
+        ck_assert_uint_le(granted, 8);
+    }
+    ck_assert(dispatch_wants_more(d));
+    uint32_t had = granted;
+    dispatch_round_begins(d);
+    scan("long", 1, 50);
+    ck_assert(!dispatch_wants_more(d)); /* fed */
+    dispatch_refilled(d);
+    add(300, "long"); /* stands behind the others */
+    ask(0, any, "long", 1, 0);
+    dispatch_flush(d);
+    ck_assert_uint_gt(hydrations, 0);
+    filled_again(asked[0].ref.seq);
+    ck_assert_uint_eq(asked[0].ref.seq, had + 1);
+    ck_assert_uint_eq(refills, 1);
+}
+/* All are here: then the queue is as any other. */
+static void emptied_body(void)
+{
+    struct dispatch_task t;
+    for (uint64_t i = 1; i <= 300; i++) {
+        t = task(i, "");
+        dispatch_remove(d, &t.token);
+    }
+    ck_assert_uint_eq(stats().tasks, 0);
+    ck_assert(stats().overflow); /* as far as it knows */
+    dispatch_round_begins(d);
+    scan("long", 301, 302);
+    dispatch_round_ends(d);
+    ck_assert(!stats().overflow);
+    t = task(301, "");
+    dispatch_remove(d, &t.token);
+    t = task(302, "");
+    dispatch_remove(d, &t.token);
+    ck_assert_uint_eq(stats().bytes, 0);
+}
+START_TEST(a_backlog_stays_in_the_store)
 {
     run(small);
-    run(overflow_body);
+    run(backlog_body);
+    run(refill_body);
+    run(emptied_body);
+}
+END_TEST
+
+/* Tasks with a deadline are left like others, and their deadlines are kept. */
+static int64_t due_at;
+static void add_due(uint64_t seq, int64_t in_us)
+{
+    struct dispatch_task t = task(seq, "long");
+    t.timeout_at.us = due_at + in_us;
+    dispatch_add(d, &t);
+}
+static void due_body(void)
+{
+    due_at = world_wall(world).us;
+    for (uint64_t i = 1; i <= 40; i++) {
+        add_due(i, (int64_t)i * US_PER_S);
+    }
+    ck_assert_uint_eq(stats().tasks, 8);
+    for (uint64_t i = 1; i <= 8; i++) {
+        struct dispatch_task t = task(i, "");
+        dispatch_remove(d, &t.token);
+    }
+    dispatch_flush(d);
+}
+static void found_due(uint64_t from)
+{
+    for (uint64_t i = from; i <= 40; i++) {
+        struct dispatch_task t = task(i, "long");
+        t.has_input = false;
+        t.timeout_at.us = due_at + (int64_t)i * US_PER_S;
+        dispatch_found(d, &t, (struct mono){0});
+    }
+}
+static void due_round_body(void)
+{
+    ck_assert(dispatch_wants_more(d));
+    dispatch_round_ends(d); /* of a round that had begun before: not enough */
+    ck_assert(dispatch_wants_more(d));
+    dispatch_round_begins(d);
+    scan("long", 100, 110); /* there is no place for the others */
+    found_due(9);
+    dispatch_round_ends(d);
+    ck_assert(!dispatch_wants_more(d));
+    dispatch_refilled(d);
+}
+START_TEST(deadlines_of_what_is_left_are_kept)
+{
+    run(small);
+    run(due_body);
+    pass(8 * US_PER_S);
+    ck_assert_uint_eq(refills, 0);
+    pass(1500 * US_PER_MS);
+    ck_assert_uint_eq(refills, 1);
+    run(due_round_body);
+    ck_assert_uint_eq(timeouts, 1);
+    ck_assert_uint_eq(last_timeout, 9);
+    pass(1500 * US_PER_MS); /* looked at again: it is not closed yet */
+    ck_assert_uint_eq(refills, 2);
+}
+END_TEST
+
+/* So many attempts are out of time that no more facts can be taken: they come again. */
+static void many_due_body(void)
+{
+    due_at = world_wall(world).us;
+    for (uint64_t i = 1; i <= 4; i++) {
+        add_due(i, US_PER_S);
+    }
+    dispatch_flush(d);
+}
+START_TEST(deadlines_wait_for_room)
+{
+    run(many_due_body);
+    busy = true;
+    pass(5 * US_PER_S);
+    ck_assert_uint_eq(timeouts, 0);
+    busy = false;
+    pass(US_PER_S);
+    ck_assert_uint_eq(timeouts, 4);
+}
+END_TEST
+
+/* Inputs are kept for the first tasks of a queue only, and for no task that a worker has. */
+enum { TEXT = 200000 };
+static char text[TEXT];
+static void inputs_body(void)
+{
+    any = hello(1, NULL, 0);
+    for (uint64_t i = 1; i <= 100; i++) {
+        struct dispatch_task t = task(i, "long");
+        t.input = (struct str){text, TEXT};
+        dispatch_add(d, &t);
+    }
+    dispatch_flush(d);
+    ck_assert_uint_eq(stats().tasks, 100);
+    ck_assert_uint_le(stats().bytes, DISPATCH_QUEUE_BYTES_MAX);
+    ck_assert_uint_gt(stats().bytes, DISPATCH_QUEUE_BYTES_MAX / 2);
+    struct dispatch_task beside = task(200, "other");
+    beside.input = (struct str){text, TEXT};
+    dispatch_add(d, &beside);
+    ask(0, any, "other", 1, 0);
+    dispatch_flush(d);
+    ck_assert_uint_eq(granted, 1);
+    ask(1, any, "long", 100, 60 * US_PER_S);
+    dispatch_flush(d);
+    ck_assert_uint_eq(granted, MESSAGE_SIZE_MAX / TEXT); /* then the answer was full */
+    ck_assert_uint_le(stats().bytes, 2 * (TEXT + 16));
+    ck_assert_uint_eq(hydrations, 0);
+    room = MESSAGE_SIZE_MAX;
+    ask(2, any, "long", 100, 60 * US_PER_S);
+    dispatch_flush(d);
+    ck_assert_uint_eq(stats().bytes, 0);
+    ck_assert_uint_eq(granted + hydrations, 101);
+}
+START_TEST(inputs_are_kept_for_the_first)
+{
+    run(inputs_body);
 }
 END_TEST
 
@@ -610,7 +805,10 @@ int main(void)
                                   a_worker_that_stays_away_loses_its_tasks,
                                   found_tasks_wait_for_confirmation,
                                   deadlines_of_attempts,
-                                  a_full_memory_leaves_tasks_in_the_store,
+                                  a_backlog_stays_in_the_store,
+                                  deadlines_of_what_is_left_are_kept,
+                                  deadlines_wait_for_room,
+                                  inputs_are_kept_for_the_first,
                                   an_attempt_told_to_be_over_is_held_by_nobody,
                                   what_a_worker_does_not_name_goes_out_again,
                                   silence_counts_only_while_somebody_listens,

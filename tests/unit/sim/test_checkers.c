@@ -131,7 +131,10 @@ static void start_told(struct story *s, enum check_answer a, bool exists)
 static void tell_all(struct story *s)
 {
     struct check_row row = row_of(s);
-    tell(s, 0, TURNS);
+    struct store_timers_drop q = {.rows = &s->timer, .rows_len = 1};
+    tell(s, 0, TURN_TIMER + 1);
+    check_timers_drop(s->c, &q); /* consumed: what is left of it is an orphan */
+    tell(s, TURN_TIMER + 1, TURNS);
     start_told(s, CHECK_OK, false);
     check_row(s->c, &row);
     check_end(s->c, true);
@@ -161,6 +164,12 @@ static void timer_row_lost(struct story *s)
     row.history_rows = row.folded_seq = 2;
     row.events = row.folded_events = 6;
     check_row(s->c, &row);
+}
+static void open_timer_dropped(struct story *s)
+{
+    struct store_timers_drop q = {.rows = &s->timer, .rows_len = 1};
+    tell(s, 0, 2);
+    check_timers_drop(s->c, &q);
 }
 static void event_gap(struct story *s)
 {
@@ -462,6 +471,7 @@ static const struct {
     {"early timer", early_timer, 24},
     {"timer twice", timer_twice, 24},
     {"timer row lost", timer_row_lost, 24},
+    {"open timer dropped", open_timer_dropped, 24},
     {"event gap", event_gap, 18},
     {"turn skipped", turn_skipped, 18},
     {"turn of nobody", turn_of_nobody, 18},
