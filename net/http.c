@@ -89,7 +89,7 @@ const char *http_reason(int status)
     return "Unknown";
 }
 
-/* ---- percent-encoding ---- */
+/* ---- paths and queries ---- */
 
 static int hex_digit(char c)
 {
@@ -134,23 +134,6 @@ enum err http_decode(struct str in, bool form, struct arena *a, struct str *out)
     }
     *out = s;
     return ERR_OK;
-}
-
-static bool is_unreserved(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '.' || c == '_' || c == '~';
-}
-
-void http_encode(struct buf *out, struct str s)
-{
-    for (size_t i = 0; i < s.size; i++) {
-        if (is_unreserved(s.p[i])) {
-            buf_putc(out, s.p[i]);
-        } else {
-            buf_printf(out, "%%%02X", (unsigned char)s.p[i]);
-        }
-    }
 }
 
 bool http_query_next(struct str *rest, struct str *name, struct str *value)

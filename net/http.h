@@ -113,8 +113,6 @@ struct http *http_mhd(void); /* static */
 /* Percent-decoding of a path segment or, with "form", of a query's name or value ('+' is a blank).
  * ERR_MALFORMED: a broken escape, a control character, or what it says is not UTF-8. */
 enum err http_decode(struct str in, bool form, struct arena *a, struct str *out) MUST_CHECK;
-/* Percent-encodes all that is not unreserved. */
-void http_encode(struct buf *out, struct str s);
 /* Splits off the first "name=value" of *rest, still encoded; false when there is none left. */
 bool http_query_next(struct str *rest, struct str *name, struct str *value);
 /* Does a field If-Match or If-None-Match name this tag (with its quotes), or "*"? Weak ones never

@@ -332,6 +332,24 @@ def metrics(api, check):
               lint.stdout + lint.stderr)
 
 
+def standby(check, pg, doc):
+    """A second node on the same database: it is fit to serve and says who owns the lanes."""
+    node = Node(pg, "--admin-listen", "127.0.0.1:0", "--node", "second")
+    try:
+        check("the second node is ready", until(node.ready), node.log)
+        api = Api(node, check, doc)
+        cluster, _ = api("GET", "/v1/cluster")
+        check("stands by", (cluster["state"], cluster["ownership"], cluster["lanes_held"]) ==
+              ("standby", "STANDBY", 0), cluster)
+        check("names the owner", cluster["other_node"] == "node-1", cluster)
+        api("GET", "/v1/workflows/pass")  # what asks nothing of the owner works
+        value, _ = api("POST", "/v1/executions", {"workflow": "pass"}, expect=503)
+        check("starts nothing", value["code"] == "STANDBY" and value["retryable"], value)
+        check("the second node ends", node.end() == 0)
+    finally:
+        node.process.kill()
+
+
 def drain(api, check, pg):
     """While the database does not answer, the drain takes its time: what does the port say?"""
     node = api.node
@@ -387,6 +405,7 @@ def body(check, pg):
         others(api, check)
         races(node, check)
         metrics(api, check)
+        standby(check, pg, api.doc)
         drain(api, check, pg)
     finally:
         node.process.kill()
