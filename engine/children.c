@@ -161,11 +161,9 @@ static void told(struct item *it)
     enum err e = it->err;
     bool submitted = it->fact.type == FACT_TASK_SUBMITTED;
     item_fini(it);
-    if (e == ERR_OK) {
-        job_end(j);
-    } else if (!over(e)) {
+    if (e != ERR_OK && !over(e)) {
         job_later(j);
-    } else if (submitted && j->kind.sync && j->ours) {
+    } else if (e != ERR_OK && submitted && j->kind.sync && j->ours) {
         ask(j, ITEM_TASK_OPEN, &j->token.ref.exec, looked_whether_open);
     } else {
         job_end(j);

@@ -420,7 +420,7 @@ static void turn_again(struct shard *s, struct turn_ctx *c, enum err err, const 
     entry_load(s, e, c->row.result != TURN_CONFLICT || unknown);
 }
 
-static void turn_settle(struct shard *s, struct batch *b, struct turn_ctx *c, enum err err)
+static void turn_settle(struct shard *s, struct batch *b, struct turn_ctx *c)
 {
     c->entry->flight = c;
     switch (c->row.result) {
@@ -435,7 +435,7 @@ static void turn_settle(struct shard *s, struct batch *b, struct turn_ctx *c, en
     case TURN_EARLY:
     case TURN_WINDOW:
     case TURN_DROPPED:
-        turn_again(s, c, err, b->commit.req.detail.text);
+        turn_again(s, c, c->err, c->why);
         return;
     }
     if (letters_again(s, c->entry)) {
@@ -459,10 +459,14 @@ static void report_release(struct loop_task *task)
     shard_pump(s);
 }
 
-/* All ranges are answered: effects leave in one report. */
+/* All ranges are answered: effects leave in one report. Until then every turn is in flight: what is asked
+ * about its execution meanwhile is answered behind the report, as if it were asked later. */
 static void batch_finish(struct batch *b)
 {
     struct shard *s = b->shard;
+    for (uint32_t i = 0; i < b->len; i++) {
+        turn_settle(s, b, b->ctx[i]);
+    }
     s->in_flight--;
     s->reports++;
     fault_hit(s->c.faults, FAULT_COMPLETE_AFTER_COMMIT);
@@ -508,14 +512,16 @@ static bool range_retry(struct batch *b, enum err err)
 }
 
 /* The last range is answered. */
-static void range_settle(struct batch *b, enum err err)
+static void range_answered(struct batch *b, enum err err)
 {
     uint32_t from = b->range[b->ranges - 1].from, to = b->range[b->ranges - 1].to;
+    const char *why = err == ERR_OK ? "" : arena_printf(&b->arena, "%s", b->commit.req.detail.text);
     for (uint32_t i = from; i < to; i++) {
         if (err != ERR_OK) {
             b->ctx[i]->row.result = TURN_DROPPED;
         }
-        turn_settle(b->shard, b, b->ctx[i], err);
+        b->ctx[i]->err = err;
+        b->ctx[i]->why = why;
     }
     b->ranges--;
 }
@@ -536,7 +542,7 @@ static void commit_done(struct store_req *r)
         log_warn("batch not committed", "turns=%u error=%s detail=\"%s\"", req->turns_len,
                  err_name(r->err), r->detail.text);
     }
-    range_settle(b, r->err);
+    range_answered(b, r->err);
     if (b->ranges > 0) {
         batch_next(b);
     } else {
@@ -575,7 +581,7 @@ static void batch_next(struct batch *b)
         return;
     }
     while (b->ranges > 0) {
-        range_settle(b, ERR_FENCED);
+        range_answered(b, ERR_FENCED);
     }
     batch_finish(b);
 }
@@ -591,7 +597,7 @@ void batch_void(struct shard *s)
     b->range[0].from = 0;
     b->range[0].to = b->len;
     b->ranges = 1;
-    range_settle(b, ERR_FENCED);
+    range_answered(b, ERR_FENCED);
     batch_finish(b);
 }
 

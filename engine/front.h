@@ -108,7 +108,8 @@ struct front {
     uint32_t recoveries;
     uint32_t lives; /* incarnations so far; shards count the same news before */
     struct letters {
-        struct list unread; /* executions that could not read what they were told: looked at again */
+        struct list
+            unread; /* executions that could not read what they were told: looked at again */
         uint32_t unread_len;
         struct loop_timer again;
     } letters; /* letters.c */

@@ -64,6 +64,8 @@ struct turn_ctx {
     struct entry *entry;
     struct list items; /* facts folded into it */
     struct dispatch_task *tasks_new;
+    enum err err;    /* of the range it was sent in */
+    const char *why; /* likewise, for people; in the batch's arena, or empty */
     bool yielded;
 };
 

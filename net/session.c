@@ -382,7 +382,7 @@ static void hello_answered(struct session *s, const struct msg *m)
     for (uint32_t i = 0; i < m->u.hello_ok.addresses_len; i++) {
         route_learn(&s->route, m->u.hello_ok.addresses[i]);
     }
-    if (m->u.hello_ok.state != MSG_NODE_ACTIVE) {
+    if (m->u.hello_ok.state != MSG_NODE_ACTIVE && !s->c.any_state) {
         (void)snprintf(text, sizeof(text), "the node is %s",
                        msg_node_state_name(m->u.hello_ok.state));
         node_passed_over(s, text);
@@ -403,7 +403,7 @@ static void node_state(struct session *s, const struct msg_node_state *m)
     for (uint32_t i = 0; i < m->addresses_len; i++) {
         route_learn(&s->route, m->addresses[i]);
     }
-    s->leave = s->leave || m->state != MSG_NODE_ACTIVE;
+    s->leave = s->leave || (m->state != MSG_NODE_ACTIVE && !s->c.any_state);
 }
 
 /* One message of an answer to "f". */

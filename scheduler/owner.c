@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/trace.h"
 #include "scheduler/metrics.h"
+#include "scheduler/timerq.h"
 
 LOG_MODULE("owner");
 
@@ -427,6 +428,18 @@ static void chunk_moved(struct owner *o)
     o->chunk = MIN(o->chunk * 2, (uint32_t)STORE_MOVE_MAX);
 }
 
+/* What is due later than memory looks ahead, or stands in windows that are not open, a later scan
+ * finds. A chunk has nothing that is due before its beginning. */
+static void chunk_promoted(struct owner *o, const struct store_promote *r)
+{
+    int64_t ahead = storeclock_now(&o->clock, loop_now(o->c.loop)).us + TIMERQ_AHEAD_US;
+    int64_t open_end = (lanes_open_to(&o->lanes) + 1) * o->c.window_us;
+    metric_add(&metric_promoted, (int64_t)r->promoted);
+    if (r->promoted > 0 && r->from.us <= MIN(ahead, open_end)) {
+        o->c.handler->promoted(o->c.handler);
+    }
+}
+
 static void pass_on(struct owner *o, struct pass *p, const struct store_promote *r)
 {
     *p = r->more ? (struct pass){p->reached, r->reached} : (struct pass){0};
@@ -483,12 +496,7 @@ static void empty_done(struct owner *o)
 static void sweep_done(struct owner *o)
 {
     struct store_promote *r = &o->u.promote;
-    metric_add(&metric_promoted, (int64_t)r->promoted);
-    /* The rest is not to be seen before its window is open. */
-    int64_t open_end = (lanes_open_to(&o->lanes) + 1) * o->c.window_us;
-    if (r->promoted > 0 && r->from.us < open_end) {
-        o->c.handler->promoted(o->c.handler);
-    }
+    chunk_promoted(o, r);
     pass_on(o, &o->sweep, r);
     due_at(o, r->more || r->from.us != 0 ? DUTY_SWEEP : DUTY_OPEN, 0);
 }
@@ -537,10 +545,7 @@ static void inbox_done(struct owner *o)
 static void promote_done(struct owner *o)
 {
     struct store_promote *r = &o->u.promote;
-    metric_add(&metric_promoted, (int64_t)r->promoted);
-    if (r->promoted > 0) {
-        o->c.handler->promoted(o->c.handler);
-    }
+    chunk_promoted(o, r);
     pass_on(o, &o->promote, r);
     due_at(o, DUTY_PROMOTE, r->more ? 0 : o->c.promote_us);
 }

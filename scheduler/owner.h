@@ -7,7 +7,12 @@
  *       └──────────────────┴── fenced: everything dropped, new incarnation ──┘
  *
  * Losing contact with the store stops nothing here: lanes stay held until another claim commits,
- * and then compare-and-set and fences refuse what the old owner tries (design.md 2). */
+ * and then compare-and-set and fences refuse what the old owner tries (design.md 2).
+ *
+ * Standing by: lanes of others are looked at twice a heartbeat and when a lease ends; taken when they are
+ * free, when the lease is over, or when the owner has had no session at the store for a quarter of a
+ * heartbeat. A living owner with this node's name is another node that was given the same one: an
+ * error is logged, and it is left alone like any other. */
 #ifndef CARILLON_SCHEDULER_OWNER_H
 #define CARILLON_SCHEDULER_OWNER_H
 
@@ -47,7 +52,7 @@ struct owner_config {
     struct loop *loop;
     struct store *store;
     struct coord *coord; /* who should own what; borrowed for life */
-    struct rng *rng; /* of the loop; borrowed */
+    struct rng *rng;     /* of the loop; borrowed */
     struct fault_set *faults;
     struct owner_handler *handler;
     uint16_t shard;

@@ -61,13 +61,18 @@ static void watch(struct pg_conn *c, int events)
     loop_fd_start(c->loop, &c->watch, events);
 }
 
+/* The newest call may be the one with the earliest deadline. */
 static void arm(struct pg_conn *c)
 {
-    if (c->timer.armed || list_empty(&c->calls)) {
-        return;
+    struct mono next = {INT64_MAX};
+    LIST_FOREACH(it, &c->calls)
+    {
+        next.us = MIN(next.us, LIST_ENTRY(it, struct pg_call, link)->deadline.us);
     }
-    struct pg_call *first = LIST_ENTRY(c->calls.next, struct pg_call, link);
-    loop_timer_start(c->loop, &c->timer, first->deadline);
+    if (next.us != INT64_MAX && (!c->timer.armed || next.us < c->timer_due.us)) {
+        c->timer_due = next;
+        loop_timer_start(c->loop, &c->timer, next);
+    }
 }
 
 static void changed(struct pg_conn *c)
@@ -695,8 +700,8 @@ static void on_deadline(struct pg_conn *c)
     }
     if (c->failing || next.us <= now.us) {
         fail(c, ERR_UNAVAILABLE, c->failing ? PQerrorMessage(c->pg) : "no answer in time");
-    } else if (next.us != INT64_MAX) {
-        loop_timer_start(c->loop, &c->timer, next);
+    } else {
+        arm(c);
     }
 }
 

@@ -103,8 +103,8 @@ struct pg_conn {
     struct pg_dial *dial; /* being made by the pool */
     struct loop_fd watch;
     int watching;
-    struct loop_timer timer; /* connect, back-off or the oldest call's deadline */
-    struct mono connect_until;
+    struct loop_timer timer; /* connect, back-off or the earliest deadline of a call */
+    struct mono timer_due, connect_until;
     struct list calls; /* in flight, oldest first */
     unsigned calls_len;
     unsigned failures; /* in a row, for the back-off */

@@ -100,17 +100,22 @@ static struct pg_conn *pool_free_conn(struct pg_pool *pool)
     return best;
 }
 
+/* For the earliest deadline; a queue is looked through when it begins, then only what is new. */
 static void pool_arm(struct pg_pool *pool)
 {
-    if (pool->timer.armed || list_empty(&pool->queue)) {
+    if (list_empty(&pool->queue)) {
         return;
     }
-    int64_t due = INT64_MAX;
+    int64_t due = LIST_ENTRY(pool->queue.prev, struct op_call, link)->call.deadline.us;
+    if (pool->timer.armed && pool->timer_due.us <= due) {
+        return;
+    }
     LIST_FOREACH(it, &pool->queue)
     {
         due = MIN(due, LIST_ENTRY(it, struct op_call, link)->call.deadline.us);
     }
-    loop_timer_start(pool->store->loop, &pool->timer, (struct mono){due});
+    pool->timer_due.us = due;
+    loop_timer_start(pool->store->loop, &pool->timer, pool->timer_due);
 }
 
 static void pool_kick(struct pg_pool *pool)
@@ -285,6 +290,7 @@ static void meta_end(struct pg_call *call)
             finish(op, call->err == ERR_SCHEMA ? ERR_SCHEMA : ERR_UNAVAILABLE, &call->detail);
         }
     }
+    loop_timer_stop(&pool->timer); /* all of these are new */
     pool_kick(pool);
     maybe_closed(s);
 }

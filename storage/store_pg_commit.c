@@ -439,6 +439,7 @@ static void send_starts(struct op_call *op, struct pg_conn *conn)
     STARTS_OF(p, PG_INT8, b, it, pg_u8(p, it->t->start->digest));
     put_start_lanes(op, p);
     pg_bool(p, b->timers);
+    STARTS_OF(p, PG_INT4, b, it, pg_i4(p, exec_id_shard(&it->t->exec)));
     b->keys_step = op->call.sent;
     pg_conn_exec(conn, STMT_START_KEYS);
 
@@ -457,6 +458,7 @@ static void send_starts(struct op_call *op, struct pg_conn *conn)
     STARTS_OF(p, PG_INT8, b, it, pg_u8(p, made_of(it)->token.nonce));
     STARTS_OF(p, PG_TIMESTAMPTZ, b, it, put_time_or(p, made_of(it)->timeout_at));
     STARTS_OF(p, PG_INT8, b, it, pg_i8(p, made_of(it)->heartbeat_us));
+    STARTS_OF(p, PG_INT4, b, it, pg_i4(p, exec_id_shard(&it->t->exec)));
     pg_conn_exec(conn, STMT_START_EXEC);
 }
 
@@ -627,6 +629,7 @@ static void send_closes(struct batch *b, struct pg_conn *conn)
     struct pg_params *p = pg_conn_params(conn);
     SOME_OF(p, PG_UUID, b, it, it->t->status != STATUS_OPEN, pg_uuid(p, it->t->exec.b));
     SOME_OF(p, PG_INT8, b, it, it->t->status != STATUS_OPEN, pg_u8(p, it->t->turn));
+    SOME_OF(p, PG_INT4, b, it, it->t->status != STATUS_OPEN, pg_i4(p, exec_id_shard(&it->t->exec)));
     pg_conn_exec(conn, STMT_CLOSE_KEYS);
 }
 

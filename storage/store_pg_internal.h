@@ -15,6 +15,7 @@ struct pg_pool {
     struct list queue; /* op_call.link, first come first served */
     unsigned queue_len;
     struct loop_timer timer; /* earliest deadline in the queue */
+    struct mono timer_due;
     struct store_pg *store;
 };
 

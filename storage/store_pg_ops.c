@@ -705,6 +705,11 @@ static void lookup_send(struct op_call *op, struct pg_conn *conn)
         pg_text(p, q->keys[i].name);
     }
     pg_array_end(p);
+    pg_array_begin(p, PG_INT4);
+    for (uint32_t i = 0; i < q->keys_len; i++) {
+        pg_i4(p, op->store->config.shard);
+    }
+    pg_array_end(p);
     pg_conn_exec(conn, STMT_START_LOOKUP);
     send_now(op, conn);
 }

@@ -78,6 +78,12 @@ SELECT (SELECT count(*) FROM carillon.executions WHERE workflow = 'order'),
 SQL
 IFS='|' read -r all once open doubled effects outcomes lines <"$work/verdict"
 lost=$((orders - once))
+cases=${CARILLON_ASL_CASES:-../shared/asl-cases}
+if [ -d "$cases/executions" ]; then
+    # Exit code 1 tells of a case that differs; the line says how many.
+    result=$("$bin/carillon" workflow conformance --fast "$cases" | tail -n 1) || true
+    say "recorded executions of the real service: $result"
+fi
 echo "ledger: $lines effects, $doubled done twice; database: $outcomes outcomes, $all orders, $open still open"
 if [ "$status" != 0 ]; then tail -n 20 "$work/node.log" >&2; fi
 echo "demo: $orders orders, $once ended once, $lost lost, $doubled doubled, effects $effects of $outcomes"

@@ -19,8 +19,8 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-PAGES = ["README.md", "docs/tutorial.md"]
-SECONDS = 240
+PAGES = ["README.md", "docs/tutorial.md", "docs/workflow-test.md"]
+SECONDS = 400
 
 
 def blocks(text):

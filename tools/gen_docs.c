@@ -1,4 +1,4 @@
-/* gen_docs DIRECTORY: writes the reference pages from the tables (*.def), so that they cannot say
+/* gen_docs DIRECTORY: writes the reference and man pages from the tables (*.def), so that they cannot say
  * anything else than the program does. tools/docs.sh runs it and compares. */
 #define CARILLON_ADAPTER 1
 #include "base/prelude.h"
@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "cmd/admin.h"
+#include "cmd/carillon/help.h"
 #include "conf/conf.h"
 #include "engine/core/core.h"
 #include "net/msg.h"
@@ -26,17 +27,22 @@ static bool page_open(struct page *p, const char *dir, const char *name, const c
         fprintf(stderr, "gen_docs: cannot write %s/%s\n", dir, name);
         return false;
     }
-    fprintf(p->f, "# %s\n\n", title);
+    if (title != NULL) {
+        fprintf(p->f, "# %s\n\n", title);
+    }
     return true;
 }
 
 static bool page_close(struct page *p, const char *tables)
 {
-    bool yaml = str_ends(str_of(p->path), STR(".yaml"));
-    fprintf(p->f,
-            yaml ? "\n# Made from %s by `make docs`.\n"
-                 : "\n<!-- Made from %s by `make docs`; do not edit. -->\n",
-            tables);
+    const char *dot = strrchr(p->path, '.');
+    if (strcmp(dot, ".yaml") == 0) {
+        fprintf(p->f, "\n# Made from %s by `make docs`.\n", tables);
+    } else if (strcmp(dot, ".md") == 0) {
+        fprintf(p->f, "\n<!-- Made from %s by `make docs`; do not edit. -->\n", tables);
+    } else {
+        fprintf(p->f, ".\\\" Made from %s by `make docs`; do not edit.\n", tables);
+    }
     bool good = ferror(p->f) == 0;
     good = fclose(p->f) == 0 && good;
     if (!good) {
@@ -691,6 +697,48 @@ static void write_sample(FILE *f)
     }
 }
 
+/* ---- man pages ---- */
+
+static void man_row(FILE *f, const char *name, const char *arg, const char *help)
+{
+    fprintf(f, ".TP\n.B \\-\\-");
+    help_man_text(f, name);
+    fprintf(f, " ");
+    help_man_text(f, arg == NULL ? "" : arg);
+    fprintf(f, "\n");
+    help_man_text(f, help);
+    fprintf(f, "\n");
+}
+
+static void write_man_daemon(FILE *f)
+{
+    static const struct {
+        const char *name, *arg, *help;
+    } rows[] = {
+#define OPTION(ident, name, arg, help) {name, arg, help},
+#include "cmd/carillond/options.def"
+#undef OPTION
+    };
+    const struct conf_short *s;
+    fprintf(f,
+            ".TH CARILLOND 8\n.SH NAME\ncarillond \\- one node of Carillon\n.SH SYNOPSIS\n"
+            ".B carillond\n[\\-\\-config PATH]... [\\-\\-database URL] [OPTIONS]\n"
+            ".SH DESCRIPTION\nRuns one node until SIGTERM or SIGINT; then it drains and exits 0. "
+            "SIGHUP reads the\nconfiguration again and keeps the old one when the new one is bad.\n"
+            ".SH OPTIONS\n");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        man_row(f, rows[i].name, rows[i].arg, rows[i].help);
+    }
+    fprintf(f, ".SH SHORT NAMES OF KEYS\n");
+    for (size_t i = 0; (s = conf_flag_at(i)) != NULL; i++) {
+        char help[512];
+        (void)snprintf(help, sizeof(help), "%s: %s", s->path, conf_row_of(str_of(s->path))->help);
+        man_row(f, s->name, s->arg, help);
+    }
+    fprintf(f, ".SH EXIT STATUS\n0 drained (or: the configuration is good), 1 failed, 2 usage\n"
+               ".SH SEE ALSO\n.BR carillon (1)\n");
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -705,6 +753,8 @@ int main(int argc, char **argv)
         {"configuration.md", "Configuration", "conf/keys.def", write_configuration},
         {"carillond.yaml", "Sample configuration of a Carillon node", "conf/keys.def",
          write_sample},
+        {"carillon.1", NULL, "cmd/carillon/table.c", help_man},
+        {"carillond.8", NULL, "cmd/carillond/options.def and conf/keys.def", write_man_daemon},
     };
     if (argc != 2) {
         fprintf(stderr, "usage: gen_docs DIRECTORY\n");

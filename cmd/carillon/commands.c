@@ -1,4 +1,4 @@
-/* The commands that talk to a node, and the table of all. */
+/* The commands that talk to a node, and what all commands share. */
 #define CARILLON_ADAPTER 1
 #include "base/prelude.h"
 
@@ -16,7 +16,8 @@ carillon_client *cli_client(struct cli *c)
     carillon_options o = {.addresses = c->address,
                           .name = "carillon-cli",
                           .tenant = c->tenant,
-                          .timeout_ms = CLI_CALL_MS};
+                          .timeout_ms = MAX(c->timeout_ms, (int64_t)CLI_CALL_MS),
+                          .any_state = c->any_state};
     carillon_error e;
     if (c->client == NULL && carillon_client_new(&o, &c->client, &e) != CARILLON_OK) {
         (void)cli_failed("--address", &e);
@@ -241,7 +242,7 @@ static int wait_and_print(struct cli *c, const char *id)
     return ok ? EXIT_OK : EXIT_FAILED;
 }
 
-static int cmd_start(struct cli *c)
+int cmd_start(struct cli *c)
 {
     carillon_started s;
     carillon_error e;
@@ -273,7 +274,7 @@ static int cmd_start(struct cli *c)
     return EXIT_OK;
 }
 
-static int cmd_describe(struct cli *c)
+int cmd_describe(struct cli *c)
 {
     carillon_execution *x = NULL;
     carillon_error e;
@@ -291,12 +292,12 @@ static int cmd_describe(struct cli *c)
     return EXIT_OK;
 }
 
-static int cmd_wait(struct cli *c)
+int cmd_wait(struct cli *c)
 {
     return cli_client(c) == NULL ? EXIT_USAGE : wait_and_print(c, c->args[0]);
 }
 
-static int cmd_stop(struct cli *c)
+int cmd_stop(struct cli *c)
 {
     carillon_error e;
     if (cli_client(c) == NULL) {
@@ -366,7 +367,7 @@ static void list_row(struct rows *r, const carillon_list_row *x)
                  cli_time(x->started_at_ms), x->workflow, x->name);
 }
 
-static int cmd_list(struct cli *c)
+int cmd_list(struct cli *c)
 {
     struct rows r = {.c = c, .open = "[", .close = "]"};
     size_t wanted = c->limit > 0 ? (size_t)c->limit : 100;
@@ -423,7 +424,7 @@ static void history_row(struct rows *r, const char *json)
     arena_fini(&a);
 }
 
-static int cmd_history(struct cli *c)
+int cmd_history(struct cli *c)
 {
     struct rows r = {.c = c, .open = "{\"events\":[", .close = "]}"};
     carillon_error e;
@@ -447,10 +448,11 @@ static int cmd_history(struct cli *c)
     return rows_end(&r, code, "history", &e);
 }
 
-static int cmd_status(struct cli *c)
+int cmd_status(struct cli *c)
 {
     char *json = NULL;
     carillon_error e;
+    c->any_state = true;
     if (cli_client(c) == NULL) {
         return EXIT_USAGE;
     }
@@ -472,7 +474,7 @@ static void problems_print(const char *file, const carillon_problems *p)
     }
 }
 
-static int cmd_workflow_create(struct cli *c)
+int cmd_workflow_create(struct cli *c)
 {
     uint32_t version = 0;
     carillon_problems *problems = NULL;
@@ -517,7 +519,7 @@ static void workflow_row(struct rows *r, const carillon_definition *d)
     }
 }
 
-static int cmd_workflow_list(struct cli *c)
+int cmd_workflow_list(struct cli *c)
 {
     struct rows r = {.c = c, .open = "[", .close = "]"};
     carillon_definitions *page = NULL;
@@ -543,7 +545,7 @@ static int cmd_workflow_list(struct cli *c)
     return rows_end(&r, code, "workflow list", &e);
 }
 
-static int cmd_workflow_show(struct cli *c)
+int cmd_workflow_show(struct cli *c)
 {
     carillon_definition *d = NULL;
     carillon_error e;
@@ -558,7 +560,7 @@ static int cmd_workflow_show(struct cli *c)
     return EXIT_OK;
 }
 
-static int cmd_workflow_delete(struct cli *c)
+int cmd_workflow_delete(struct cli *c)
 {
     carillon_error e;
     if (cli_client(c) == NULL) {
@@ -567,56 +569,3 @@ static int cmd_workflow_delete(struct cli *c)
     int code = carillon_definition_delete(c->client, c->args[0], &e);
     return code == CARILLON_OK ? EXIT_OK : cli_failed(c->args[0], &e);
 }
-
-/* ---- the table ---- */
-
-const struct command commands[] = {
-    {"dev", "", "a node with a private PostgreSQL and an echo worker, on this machine only",
-     "Everything it stores is kept in the folder --data (default ./carillon-dev) and is there\n"
-     "again at the next start. Listens on the loopback; not for production.\n"
-     "--once runs a first workflow, says how long it took, and ends.",
-     0, 0, cmd_dev},
-    {"workflow create", "NAME FILE", "store a definition (JSON or YAML; - reads standard input)",
-     NULL, 2, 2, cmd_workflow_create},
-    {"workflow list", "", "workflows by name", NULL, 0, 0, cmd_workflow_list},
-    {"workflow show", "NAME", "the newest definition, as it was put", NULL, 1, 1,
-     cmd_workflow_show},
-    {"workflow delete", "NAME", "no more starts; what runs goes on", NULL, 1, 1,
-     cmd_workflow_delete},
-    {"workflow check", "FILE...", "what is wrong with definitions; exit code 1 when anything is",
-     "Every mistake is printed as FILE:LINE:COLUMN: /pointer: what is wrong and the remedy. Needs "
-     "no\n"
-     "node.",
-     1, ARGS_MAX, cmd_workflow_check},
-    {"workflow test", "DEFINITION", "run a definition with mocked tasks, in no time",
-     "Waits, retries and time-outs pass at once, and no node is needed. --mock FILE has the "
-     "outcomes\n"
-     "of tasks in the format of Step Functions Local; all its test cases are run, or one with "
-     "--case.\n"
-     "Exit code 0 when each ended as expected: SUCCEEDED, or as the --expect options say.",
-     1, 1, cmd_workflow_test},
-    {"start", "WORKFLOW", "start an execution",
-     "With --wait the exit code is 0 only when it SUCCEEDED.", 1, 1, cmd_start},
-    {"list", "", "executions, newest first", NULL, 0, 0, cmd_list},
-    {"describe", "EXECUTION | WORKFLOW NAME", "one execution", NULL, 1, 2, cmd_describe},
-    {"history", "EXECUTION", "its events", NULL, 1, 1, cmd_history},
-    {"wait", "EXECUTION", "until it has ended; exit code 0 only when it SUCCEEDED", NULL, 1, 1,
-     cmd_wait},
-    {"stop", "EXECUTION", "end it as ABORTED", NULL, 1, 1, cmd_stop},
-    {"status", "", "the node's state, as JSON", NULL, 0, 0, cmd_status},
-    {"bench", "W1|W2|W3|W4|ceiling|core|idle|rss", "measure; the last line is one JSON object",
-     "W1 steps per second, 1,000 executions of five tasks in flight; W2 latency of five steps, "
-     "one\n"
-     "execution at a time; W3 10,000 deadlines at one instant; W4 starts, single and batched;\n"
-     "ceiling: what PostgreSQL alone can do; core: the workflow core without any of the rest; "
-     "idle:\n"
-     "what waiting costs; rss: memory with sleeping executions.\n"
-     "--private brings a PostgreSQL and a node of its own, --database URL starts a node on an "
-     "empty\n"
-     "database of yours; workers are processes.",
-     1, 1, cmd_bench},
-    {"bench-worker", "", NULL, NULL, 0, 0, cmd_bench_worker},
-    {"demo-worker", "", NULL, NULL, 0, 0, cmd_demo_worker},
-    {"demo-orders", "", NULL, NULL, 0, 0, cmd_demo_orders},
-    {NULL, NULL, NULL, NULL, 0, 0, NULL},
-};

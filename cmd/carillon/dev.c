@@ -6,8 +6,7 @@
 #include "base/os.h"
 #include "cmd/carillon/bench_sys.h"
 #include "cmd/carillon/cli.h"
-#include "cmd/daemon.h"
-#include "cmd/private_pg.h"
+#include "cmd/carillon/local_node.h"
 
 static const char hello[] = "{\"Comment\":\"The first workflow\",\"StartAt\":\"Greet\",\"States\":{"
                             "\"Greet\":{\"Type\":\"Task\",\"Resource\":\"queue:echo\","
@@ -22,9 +21,7 @@ static void echo(void *arg, carillon_task *t)
 }
 
 struct dev {
-    struct pg_private *pg;
-    struct daemon *node;
-    struct daemon_config config;
+    struct local_node local;
     carillon_client *client;
     carillon_worker *worker;
 };
@@ -32,7 +29,7 @@ struct dev {
 static bool worker_up(struct dev *d)
 {
     static const char *const queues[] = {"echo"};
-    carillon_options o = {.addresses = daemon_address(d->node), .name = "dev-echo"};
+    carillon_options o = {.addresses = daemon_address(d->local.node), .name = "dev-echo"};
     carillon_worker_options w = {.queues = queues,
                                  .queues_len = ARRAY_LEN(queues),
                                  .concurrency = 100,
@@ -49,33 +46,11 @@ static bool worker_up(struct dev *d)
 
 static bool up(struct dev *d, struct cli *c)
 {
-    struct err_detail detail = {0};
     const char *data = c->data != NULL ? c->data : c->once ? NULL : "carillon-dev";
-    d->pg = pg_private_open(data, NULL, &detail);
-    if (d->pg == NULL) {
-        (void)fprintf(stderr, "carillon: private PostgreSQL: %s\n", detail.text);
-        return false;
-    }
-    node_config_defaults(&d->config.node);
-    d->config.node.node_id = STR("dev");
-    d->config.node.listen = str_of(c->listen != NULL ? c->listen
-                                   : c->once         ? "tcp://127.0.0.1:0"
-                                                     : "tcp://127.0.0.1:7070");
-    d->config.node.admin_taken = ADMIN_TAKEN_ANY_PORT;
-    if (c->once) {
-        d->config.node.admin = STR_NONE;
-    }
-    d->config.database = pg_private_socket_conninfo(d->pg);
-    d->node = daemon_start(&d->config, &detail);
-    if (d->node == NULL) {
-        (void)fprintf(stderr, "carillon: node: %s\n", detail.text);
-        return false;
-    }
-    if (!daemon_wait_active(d->node, 30 * (int64_t)US_PER_S)) {
-        (void)fprintf(stderr, "carillon: the node does not become active\n");
-        return false;
-    }
-    return worker_up(d);
+    const char *listen = c->listen != NULL ? c->listen
+                         : c->once         ? "tcp://127.0.0.1:0"
+                                           : "tcp://127.0.0.1:7070";
+    return local_node_start(&d->local, data, listen, !c->once) && worker_up(d);
 }
 
 static void down(struct dev *d)
@@ -85,10 +60,7 @@ static void down(struct dev *d)
     }
     carillon_worker_free(d->worker);
     carillon_client_free(d->client);
-    if (d->node != NULL) {
-        (void)daemon_stop(d->node);
-    }
-    pg_private_stop(d->pg);
+    local_node_stop(&d->local);
 }
 
 static int first_run(struct dev *d, double begin)
@@ -123,8 +95,8 @@ static void banner(const struct dev *d, const struct cli *c)
                  "Try:  carillon workflow create hello examples/hello.yaml\n"
                  "      carillon start hello --input '{\"name\":\"you\"}' --wait\n"
                  "Stop with Ctrl-C.\n",
-                 carillon_version(), daemon_address(d->node), daemon_admin(d->node),
-                 daemon_database_text(d->node), c->data != NULL ? c->data : "./carillon-dev");
+                 carillon_version(), daemon_address(d->local.node), daemon_admin(d->local.node),
+                 daemon_database_text(d->local.node), c->data != NULL ? c->data : "./carillon-dev");
     (void)fflush(stdout);
 }
 

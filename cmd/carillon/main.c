@@ -2,98 +2,17 @@
 #define CARILLON_ADAPTER 1
 #include "base/prelude.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/os.h"
-#include "cmd/carillon/cli.h"
+#include "cmd/carillon/help.h"
 
 #include <getopt.h>
 
-/* One table of options: parser and help. */
-enum option_kind { O_TEXT, O_MS, O_INT, O_SECONDS, O_FLAG };
-static const struct {
-    const char *name;
-    char letter;
-    enum option_kind kind;
-    size_t offset;
-    const char *arg, *help;
-} options[] = {
-    {"address", 'a', O_TEXT, offsetof(struct cli, address), "ADDRESSES",
-     "nodes, comma-separated (CARILLON_ADDRESS; default tcp://127.0.0.1:7070)"},
-    {"tenant", 0, O_TEXT, offsetof(struct cli, tenant), "NAME", "tenant (default \"default\")"},
-    {"output", 'o', O_TEXT, offsetof(struct cli, output), "table|json", "form of the output"},
-    {"name", 'n', O_TEXT, offsetof(struct cli, name), "NAME",
-     "name of the execution: the same name starts it once"},
-    {"input", 'i', O_TEXT, offsetof(struct cli, input), "JSON|@FILE", "input of the execution"},
-    {"wait", 'w', O_FLAG, offsetof(struct cli, wait), NULL, "wait until the execution has ended"},
-    {"timeout", 't', O_MS, offsetof(struct cli, timeout_ms), "MS", "how long to wait"},
-    {"workflow", 0, O_TEXT, offsetof(struct cli, workflow), "NAME", "only of this workflow"},
-    {"status", 0, O_TEXT, offsetof(struct cli, status), "STATUS",
-     "only with this status, e.g. RUNNING"},
-    {"limit", 0, O_INT, offsetof(struct cli, limit), "N", "at most so many rows"},
-    {"error", 0, O_TEXT, offsetof(struct cli, error), "NAME", "recorded as the error"},
-    {"cause", 0, O_TEXT, offsetof(struct cli, cause), "TEXT", "recorded as the cause"},
-    {"data", 0, O_TEXT, offsetof(struct cli, data), "FOLDER",
-     "dev: where data is kept (default ./carillon-dev)"},
-    {"listen", 0, O_TEXT, offsetof(struct cli, listen), "ADDRESS", "dev: where the node listens"},
-    {"once", 0, O_FLAG, offsetof(struct cli, once), NULL, "dev: run a first workflow, then end"},
-    {"private", 0, O_FLAG, offsetof(struct cli, private_db), NULL,
-     "bench: with a PostgreSQL and a node of its own"},
-    {"database", 0, O_TEXT, offsetof(struct cli, database), "URL",
-     "bench: an empty database of yours"},
-    {"seconds", 's', O_SECONDS, offsetof(struct cli, seconds), "S", "bench: how long"},
-    {"count", 'c', O_INT, offsetof(struct cli, count), "N", "bench: how many executions"},
-    {"payload", 0, O_INT, offsetof(struct cli, payload), "BYTES",
-     "bench: size of the input (default 100)"},
-    {"processes", 0, O_INT, offsetof(struct cli, processes), "N", "bench: worker processes"},
-    {"concurrency", 0, O_INT, offsetof(struct cli, concurrency), "N",
-     "bench: executions in flight, or tasks a worker holds"},
-    {"mock", 0, O_TEXT, offsetof(struct cli, mock), "FILE",
-     "workflow test: outcomes of tasks, as for Step Functions Local"},
-    {"case", 0, O_TEXT, offsetof(struct cli, test_case), "NAME",
-     "workflow test: only this test case"},
-    {"expect-status", 0, O_TEXT, offsetof(struct cli, expect_status), "STATUS",
-     "workflow test: how it must end (default SUCCEEDED)"},
-    {"expect-output", 0, O_TEXT, offsetof(struct cli, expect_output), "JSON|@FILE",
-     "workflow test: its output must equal this"},
-    {"expect-error", 0, O_TEXT, offsetof(struct cli, expect_error), "NAME",
-     "workflow test: it must fail with this error"},
-    {"queue", 0, O_TEXT, offsetof(struct cli, queue), "NAME", "bench worker: its queue"},
-};
-
-static void usage(FILE *out)
-{
-    (void)fprintf(out, "usage: carillon COMMAND [ARGUMENTS] [OPTIONS]\n\ncommands:\n");
-    for (const struct command *c = commands; c->words != NULL; c++) {
-        if (c->help == NULL) {
-            continue;
-        }
-        char left[80];
-        (void)snprintf(left, sizeof(left), "%s %s", c->words, c->args);
-        (void)fprintf(out, "  %-32s %s\n", left, c->help);
-    }
-    (void)fprintf(out, "\noptions:\n");
-    for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-        char left[80];
-        (void)snprintf(left, sizeof(left), "--%s %s", options[i].name,
-                       options[i].arg == NULL ? "" : options[i].arg);
-        (void)fprintf(out, "  %-32s %s\n", left, options[i].help);
-    }
-    (void)fprintf(out, "\nexit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, "
-                       "5 no node reached, 124 time-out\n");
-}
-
-static void help_of(const struct command *c)
-{
-    (void)printf("usage: carillon %s %s [OPTIONS]\n\n%s\n", c->words, c->args, c->help);
-    if (c->more != NULL) {
-        (void)printf("\n%s\n", c->more);
-    }
-}
-
 static bool option_set(struct cli *c, size_t i, const char *value)
 {
-    char *field = (char *)c + options[i].offset, *end = NULL;
-    switch (options[i].kind) {
+    char *field = (char *)c + cli_options[i].offset, *end = NULL;
+    switch (cli_options[i].kind) {
     case O_TEXT:
         *(const char **)(void *)field = value;
         return true;
@@ -121,25 +40,26 @@ static bool option_set(struct cli *c, size_t i, const char *value)
 }
 
 /* Options into "c", the rest into words. 0, or an exit status + 1. */
-static int parse(struct cli *c, int argc, char **argv, bool *help)
+static int parse(struct cli *c, int argc, char **argv, bool *given, bool *help)
 {
-    struct option longs[ARRAY_LEN(options) + 3];
-    char shorts[2 * ARRAY_LEN(options) + 2];
+    struct option longs[CLI_OPTIONS_MAX + 3];
+    char shorts[2 * CLI_OPTIONS_MAX + 2];
     size_t n = 0;
-    for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-        int has = options[i].kind == O_FLAG ? no_argument : required_argument;
-        longs[i] = (struct option){options[i].name, has, NULL, (int)i + 1000};
-        if (options[i].letter != 0) {
-            shorts[n++] = options[i].letter;
+    ASSERT(cli_options_len <= CLI_OPTIONS_MAX);
+    for (size_t i = 0; i < cli_options_len; i++) {
+        int has = cli_options[i].kind == O_FLAG ? no_argument : required_argument;
+        longs[i] = (struct option){cli_options[i].name, has, NULL, (int)i + 1000};
+        if (cli_options[i].letter != 0) {
+            shorts[n++] = cli_options[i].letter;
             if (has == required_argument) {
                 shorts[n++] = ':';
             }
         }
     }
     shorts[n] = '\0';
-    longs[ARRAY_LEN(options)] = (struct option){"help", no_argument, NULL, 'h'};
-    longs[ARRAY_LEN(options) + 1] = (struct option){"version", no_argument, NULL, 'V'};
-    longs[ARRAY_LEN(options) + 2] = (struct option){0};
+    longs[cli_options_len] = (struct option){"help", no_argument, NULL, 'h'};
+    longs[cli_options_len + 1] = (struct option){"version", no_argument, NULL, 'V'};
+    longs[cli_options_len + 2] = (struct option){0};
     int k;
     while ((k = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
         if (k == 'h') {
@@ -150,18 +70,19 @@ static int parse(struct cli *c, int argc, char **argv, bool *help)
             (void)printf("carillon %s\n", carillon_version());
             return EXIT_OK + 1;
         }
-        size_t i = k >= 1000 ? (size_t)k - 1000 : ARRAY_LEN(options);
-        for (size_t l = 0; k < 1000 && l < ARRAY_LEN(options); l++) {
-            i = options[l].letter == k ? l : i;
+        size_t i = k >= 1000 ? (size_t)k - 1000 : cli_options_len;
+        for (size_t l = 0; k < 1000 && l < cli_options_len; l++) {
+            i = cli_options[l].letter == k ? l : i;
         }
-        if (k == '?' || i == ARRAY_LEN(options)) {
+        if (k == '?' || i == cli_options_len) {
             return EXIT_USAGE + 1;
         }
         if (!option_set(c, i, optarg)) {
             (void)fprintf(stderr, "carillon: --%s: \"%s\" is not a value for it: %s\n",
-                          options[i].name, optarg, options[i].help);
+                          cli_options[i].name, optarg, cli_options[i].help);
             return EXIT_USAGE + 1;
         }
+        given[i] = true;
     }
     return 0;
 }
@@ -183,6 +104,19 @@ static int match(const struct command *c, char **args, int n)
     return used;
 }
 
+/* An option that would change nothing is a mistake of whoever typed it. */
+static bool options_fit(const struct command *cmd, const bool *given)
+{
+    for (size_t i = 0; i < cli_options_len; i++) {
+        if (given[i] && !command_takes(cmd, cli_options[i].name)) {
+            (void)fprintf(stderr, "carillon: %s takes no --%s; try carillon %s --help\n",
+                          cmd->words, cli_options[i].name, cmd->words);
+            return false;
+        }
+    }
+    return true;
+}
+
 static int run(struct cli *c, const struct command *cmd, char **args, int n)
 {
     if (n < cmd->args_min || n > cmd->args_max) {
@@ -201,9 +135,9 @@ static int run(struct cli *c, const struct command *cmd, char **args, int n)
 int main(int argc, char **argv)
 {
     struct cli c = {0};
-    bool help = false;
+    bool help = false, given[CLI_OPTIONS_MAX] = {false};
     c.address = os_getenv("CARILLON_ADDRESS");
-    int rc = parse(&c, argc, argv, &help);
+    int rc = parse(&c, argc, argv, given, &help);
     if (rc != 0) {
         if (rc == EXIT_USAGE + 1) {
             (void)fprintf(stderr, "carillon: try --help\n");
@@ -216,13 +150,16 @@ int main(int argc, char **argv)
     for (const struct command *cmd = commands; cmd->words != NULL; cmd++) {
         int words = match(cmd, argv + optind, argc - optind);
         if (words > 0 && help) {
-            help_of(cmd);
+            help_command(stdout, cmd);
             return EXIT_OK;
+        }
+        if (words > 0 && !options_fit(cmd, given)) {
+            return EXIT_USAGE;
         }
         if (words > 0) {
             return run(&c, cmd, argv + optind + words, argc - optind - words);
         }
     }
-    usage(help || optind == argc ? stdout : stderr);
+    help_all(help || optind == argc ? stdout : stderr);
     return help ? EXIT_OK : EXIT_USAGE;
 }

@@ -239,11 +239,11 @@ static void tree_print(const struct replay *r, struct wall start)
     }
 }
 
-static void member_print(const char *name, struct str value)
+static void member_add(struct buf *b, const char *name, struct str value)
 {
     if (value.p != NULL) {
-        (void)printf(",\"%s\":", name);
-        cli_json_string(stdout, value.p);
+        buf_printf(b, ",\"%s\":", name);
+        json_write_string(b, value);
     }
 }
 
@@ -251,25 +251,23 @@ static void json_print(const struct test *t, struct str name, const struct repla
                        const char *problem)
 {
     struct buf b;
-    (void)printf("%s{\"case\":", t->passed + t->failed == 0 ? "" : ",\n");
-    cli_json_string(stdout, name.p);
-    (void)printf(",\"passed\":%s", problem == NULL ? "true" : "false");
-    member_print("problem", str_of(problem));
-    member_print("status", str_of(exec_status_name(r->status)));
-    member_print("output", r->output);
-    member_print("error", r->error);
-    member_print("cause", r->cause);
-    (void)printf(",\"events\":[");
     buf_init(&b, 0);
+    buf_printf(&b, "%s{\"passed\":%s", t->passed + t->failed == 0 ? "" : ",\n",
+               problem == NULL ? "true" : "false");
+    member_add(&b, "case", name);
+    member_add(&b, "problem", str_of(problem));
+    member_add(&b, "status", str_of(exec_status_name(r->status)));
+    member_add(&b, "output", r->output);
+    member_add(&b, "error", r->error);
+    member_add(&b, "cause", r->cause);
+    buf_puts(&b, ",\"events\":[");
     for (uint32_t i = 0; i < r->events_len; i++) {
-        if (i > 0) {
-            buf_puts(&b, ",\n");
-        }
+        buf_puts(&b, i > 0 ? ",\n" : "");
         history_write(&b, &r->events[i]);
     }
+    buf_puts(&b, "]}");
     (void)fwrite(b.p, 1, b.size, stdout);
     buf_fini(&b);
-    (void)printf("]}");
 }
 
 static void text_print(struct str name, const struct replay *r, struct wall start,

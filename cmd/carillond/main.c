@@ -23,23 +23,21 @@ struct options {
 
 /* ---- options ---- */
 
-enum { OPT_CONFIG = 1000, OPT_SET, OPT_CHECK, OPT_PRINT, OPT_HELP, OPT_VERSION };
+enum {
+    OPT_BASE = 1000,
+#define OPTION(ident, name, arg, help) OPT_##ident,
+#include "cmd/carillond/options.def"
+#undef OPTION
+};
 
 /* Beside these there is a short flag for the keys that are typed often: FLAG rows of keys.def. */
 static const struct {
     const char *name, *arg, *help;
     int value;
 } rows[] = {
-    {"config", "PATH",
-     "YAML file, or folder of *.yaml files; may be repeated, later ones overrule earlier ones",
-     OPT_CONFIG},
-    {"set", "KEY=VALUE", "one key of the configuration; overrules environment and files", OPT_SET},
-    {"check-config", NULL, "say what is wrong with the configuration; exit 0 when nothing is",
-     OPT_CHECK},
-    {"print-config", NULL, "every key with its value and origin, and whether it is in force",
-     OPT_PRINT},
-    {"help", NULL, "this text", OPT_HELP},
-    {"version", NULL, "version and exit", OPT_VERSION},
+#define OPTION(ident, name, arg, help) {name, arg, help, OPT_##ident},
+#include "cmd/carillond/options.def"
+#undef OPTION
 };
 
 enum { HELP_COLUMN = 33, HELP_WIDTH = 66 };

@@ -115,8 +115,8 @@ struct exec {
     uint32_t events;       /* that people see */
     struct frame **frames; /* by slot; holes are NULL */
     uint32_t frames_len, frames_room, frames_live;
-    uint32_t hole_hint;  /* no slot below it is free */
-    struct list ready;   /* frames the interpreter can go on with */
+    uint32_t hole_hint; /* no slot below it is free */
+    struct list ready;  /* frames the interpreter can go on with */
     struct open_list open;
     struct pay *input, *output, *error, *cause;
     bool deadline_set;

@@ -75,6 +75,8 @@ typedef struct carillon_options {
     const char *name;      /* who this is, in histories; NULL = host:pid */
     const char *tenant;    /* NULL = the default tenant */
     int64_t timeout_ms;    /* of each call; 0 = 30,000 */
+    bool any_state;        /* connects also to a node that stands by or is going away, and stays: to
+                            * ask for its state (carillon_node_status); it refuses most else */
 } carillon_options;
 
 /* Makes a client; it connects in the background, so a dead cluster is no error here. */
@@ -181,7 +183,8 @@ int carillon_history_read(carillon_client *client, const char *execution, uint32
                           uint32_t limit, bool reverse, carillon_history **out,
                           carillon_error *error);
 
-/* The node's state as a JSON text, freed with carillon_string_free. */
+/* The state of the node that the client is connected to, as a JSON text, freed with
+ * carillon_string_free. Of one that stands by only with options.any_state. */
 int carillon_node_status(carillon_client *client, char **json, carillon_error *error);
 void carillon_string_free(char *text);
 

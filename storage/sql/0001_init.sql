@@ -1,5 +1,7 @@
 -- Schema of the store, version 1. Readable names for people are in the views at the end; see
--- docs/sql.md. A shard is one database; "shard" stands in the keys so that rows say so themselves.
+-- docs/sql.md. A shard is one database; "shard" stands in the keys so that rows say so themselves
+-- (the id of an execution begins with it and the slot). Tenants and definitions are of the whole
+-- cluster.
 --
 -- Locks: the fence of a lane is the advisory lock (1128354377, shard << 16 | lane), held shared by
 -- whoever inserts tasks or timers into the lane, exclusively by whoever changes the lane row. It
@@ -71,13 +73,14 @@ CREATE INDEX execution_started ON carillon.execution (tenant, started_at, id);
 CREATE INDEX execution_open ON carillon.execution (id) WHERE status = 1;
 
 CREATE TABLE carillon.start_key (
+    shard int4 NOT NULL,
     tenant int4 NOT NULL,
     workflow text COLLATE "C" NOT NULL,
     name text COLLATE "C" NOT NULL,
     id uuid NOT NULL,
     digest int8 NOT NULL,
     closed_at timestamptz,
-    PRIMARY KEY (tenant, workflow, name)
+    PRIMARY KEY (shard, tenant, workflow, name)
 ) WITH (fillfactor = 80, autovacuum_vacuum_cost_delay = 0);
 
 CREATE TABLE carillon.turn (
@@ -502,6 +505,9 @@ BEGIN
         VALUES (p_shard, p_lanes[i], l.epoch + 1, p_claims[i], p_inc, p_node, clock_timestamp());
         RETURN NEXT p_lanes[i];
     END LOOP;
+    -- A claim under way together with this one may have evicted us: then nothing of this one counts.
+    PERFORM FROM carillon.node n WHERE n.incarnation = p_inc FOR SHARE;
+    PERFORM carillon.lease_check(p_inc);
 END $$;
 
 -- Gives lanes up; those not held under the given claim are left alone. p_lanes null: all.
@@ -852,6 +858,17 @@ BEGIN
 END $$;
 
 -- ---- views for people and checkers; see docs/sql.md ----
+CREATE FUNCTION carillon.partition_name(p_shard int, p_ring int, p_lane int) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT p_shard || CASE WHEN p_ring < 10 THEN '/w0' ELSE '/w' END || p_ring || '/l' || p_lane
+$$;
+
+-- Numbers of the ring's tables: 0 to partitionCount - 1, which is 12 until a lane was claimed.
+CREATE FUNCTION carillon.ring_slots() RETURNS SETOF int LANGUAGE sql STABLE AS $$
+    SELECT generate_series(0, coalesce((SELECT value::int FROM carillon.meta
+                                        WHERE key = 'ring_windows'), 12) - 1)
+$$;
+
 CREATE VIEW carillon.executions AS
 SELECT e.id, (('x' || substr(e.id::text, 1, 3))::bit(12)::int) AS shard,
        carillon.id_slot(e.id) AS slot, t.name AS tenant, e.workflow, e.name, d.version, e.revision,
@@ -879,10 +896,11 @@ LEFT JOIN carillon.definition_state s
     ON s.revision = e.revision AND s.idx = split_part(o.line, ':', 1)::int
 WHERE h.outcomes IS NOT NULL;
 
+-- A claim is of a lane, which is all partitions of it: (window, lane) for each window of the ring.
 CREATE VIEW carillon.claims AS
-SELECT c.shard || '/l' || c.lane AS partition, c.epoch, c.claim, c.node, c.incarnation,
-       c.claimed_at
-FROM carillon.claim_log c;
+SELECT carillon.partition_name(c.shard, r.idx, c.lane) AS partition, c.shard, c.lane, c.epoch,
+       c.claim, c.node, c.incarnation, c.claimed_at
+FROM carillon.claim_log c CROSS JOIN carillon.ring_slots() r(idx);
 
 CREATE VIEW carillon.open_tasks AS
 SELECT e.id AS execution, e.task_seq AS seq, e.task_idx AS idx, e.task_attempt AS attempt,
@@ -899,6 +917,38 @@ SELECT i.id AS execution, i.source, i.kind, octet_length(i.payload) AS size, i.a
 FROM carillon.inbox i;
 
 CREATE VIEW carillon.partitions AS
-SELECT l.shard || '/l' || l.lane AS partition, l.slot_lo, l.slot_hi, l.epoch, l.node,
-       l.incarnation, l.closed_to, l.accept_from, l.open_to, n.lease_until, n.address
-FROM carillon.lane l LEFT JOIN carillon.node n ON n.incarnation = l.incarnation;
+SELECT carillon.partition_name(l.shard, s.idx, l.lane) AS partition, l.shard, l.lane,
+       CASE WHEN n.incarnation IS NULL OR n.evicted OR n.lease_until < clock_timestamp()
+                 OR r.win IS NULL OR r.win > l.open_to THEN 'OFFLINE'
+            WHEN r.win <= l.closed_to THEN 'CLOSED'
+            WHEN r.win < l.accept_from THEN 'CLOSING'
+            WHEN r.win = l.accept_from THEN 'ACTIVE'
+            ELSE 'OPEN' END AS state,
+       r.win AS "window", carillon.window_start(r.win, m.us) AS window_from,
+       carillon.window_start(r.win + 1, m.us) AS window_to, l.slot_lo, l.slot_hi, l.epoch, l.claim,
+       l.node, n.address, l.incarnation, n.lease_until, l.closed_to, l.accept_from, l.open_to
+FROM carillon.lane l
+CROSS JOIN carillon.ring_slots() s(idx)
+CROSS JOIN (SELECT max(value)::int8 AS us FROM carillon.meta WHERE key = 'window_us') m
+LEFT JOIN carillon.ring r ON r.shard = l.shard AND r.idx = s.idx
+LEFT JOIN carillon.node n ON n.incarnation = l.incarnation;
+
+-- Views are for reading. Those over one table would pass changes on to it.
+CREATE FUNCTION carillon.read_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'carillon.% is for reading only', TG_TABLE_NAME USING ERRCODE = '55000';
+END $$;
+
+-- The second trigger is for statements that find no row; it needs the first.
+CREATE FUNCTION carillon.views_read_only() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v text;
+BEGIN
+    FOR v IN SELECT viewname FROM pg_views WHERE schemaname = 'carillon' LOOP
+        EXECUTE format('CREATE OR REPLACE TRIGGER read_only_row INSTEAD OF INSERT OR UPDATE OR DELETE
+            ON carillon.%I FOR EACH ROW EXECUTE FUNCTION carillon.read_only()', v);
+        EXECUTE format('CREATE OR REPLACE TRIGGER read_only BEFORE INSERT OR UPDATE OR DELETE
+            ON carillon.%I FOR EACH STATEMENT EXECUTE FUNCTION carillon.read_only()', v);
+    END LOOP;
+END $$;
+SELECT carillon.views_read_only(); -- last, after all views

@@ -314,6 +314,42 @@ static void build_commit(struct model *m, struct call *c)
     };
 }
 
+/* What owners do with inboxes. */
+static void build_inboxes(struct model *m, struct call *c, uint64_t kind,
+                          const struct known_exec *e, struct lane_ref *lanes, uint32_t len)
+{
+    switch (kind) {
+    case 7: {
+        struct exec_id *after = ARENA_NEW(&c->in, struct exec_id);
+        *after = e->id;
+        c->u.inbox = (struct store_inbox){.req.op = STORE_INBOX,
+                                          .lanes = lanes,
+                                          .lanes_len = len,
+                                          .limit = 1 + (uint32_t)rng_below(&m->rng, 20),
+                                          .after = rng_chance(&m->rng, 0.3) ? after : NULL};
+        break;
+    }
+    case 8: {
+        struct inbox_row *drop = ARENA_ARRAY(&c->in, struct inbox_row, 2);
+        for (uint32_t i = 0; i < 2; i++) {
+            drop[i] = some_message(m, c, e);
+        }
+        c->u.inbox_drop = (struct store_inbox_drop){.req.op = STORE_INBOX_DROP,
+                                                    .lanes = lanes,
+                                                    .lanes_len = len,
+                                                    .rows = drop,
+                                                    .rows_len = 2};
+        break;
+    }
+    default:
+        c->u.lane_inbox = (struct store_lane_inbox){.req.op = STORE_LANE_INBOX,
+                                                    .lanes = lanes,
+                                                    .lanes_len = len,
+                                                    .limit = 100000};
+        break;
+    }
+}
+
 static void build_owner(struct model *m, struct call *c, uint64_t kind)
 {
     uint32_t len;
@@ -388,33 +424,8 @@ static void build_owner(struct model *m, struct call *c, uint64_t kind)
                                                                                           : NULL};
         break;
     }
-    case 7: {
-        struct exec_id *after = ARENA_NEW(&c->in, struct exec_id);
-        *after = e->id;
-        c->u.inbox = (struct store_inbox){.req.op = STORE_INBOX,
-                                          .lanes = lanes,
-                                          .lanes_len = len,
-                                          .limit = 1 + (uint32_t)rng_below(&m->rng, 20),
-                                          .after = rng_chance(&m->rng, 0.3) ? after : NULL};
-        break;
-    }
-    case 8: {
-        struct inbox_row *drop = ARENA_ARRAY(&c->in, struct inbox_row, 2);
-        for (uint32_t i = 0; i < 2; i++) {
-            drop[i] = some_message(m, c, e);
-        }
-        c->u.inbox_drop = (struct store_inbox_drop){.req.op = STORE_INBOX_DROP,
-                                                    .lanes = lanes,
-                                                    .lanes_len = len,
-                                                    .rows = drop,
-                                                    .rows_len = 2};
-        break;
-    }
     default:
-        c->u.lane_inbox = (struct store_lane_inbox){.req.op = STORE_LANE_INBOX,
-                                                    .lanes = lanes,
-                                                    .lanes_len = len,
-                                                    .limit = 100000};
+        build_inboxes(m, c, kind, e, lanes, len);
         break;
     }
 }

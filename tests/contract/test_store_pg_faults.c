@@ -363,6 +363,66 @@ START_TEST(full_queue)
 }
 END_TEST
 
+/* Whatever an owner does meanwhile, and also when that fails and takes its connection along. */
+START_TEST(lease_waits_for_nobody)
+{
+    PGconn *c = dial("test");
+    ck_assert(sql(c, "BEGIN") && sql(c, "LOCK TABLE carillon.timer_long IN ACCESS EXCLUSIVE MODE"));
+    struct store_promote p[4];
+    for (int i = 0; i < 4; i++) {
+        p[i] = (struct store_promote){.lanes = held, .lanes_len = SUITE_LANES};
+        p[i].req.deadline_us = i == 3 ? 400 * US_PER_MS : 0;
+        submit(1 + i, &p[i].req, STORE_PROMOTE);
+    }
+    for (int round = 0; !pending[2].done; round++) {
+        int64_t from = clock_mono(os_clock()).us;
+        ck_assert_int_eq(lease(&me, 60 * (int64_t)US_PER_S, true), ERR_OK);
+        ck_assert_int_lt(clock_mono(os_clock()).us - from, 700 * US_PER_MS);
+        ck_assert(round > 0 || !pending[1].done); /* it did not wait for them */
+    }
+    ck_assert(sql(c, "COMMIT"));
+    PQfinish(c);
+    for (int i = 0; i < 4; i++) {
+        (void)await(1 + i);
+    }
+}
+END_TEST
+
+/* A call that is in less of a hurry in front of it is no reason to wait longer: neither on the
+ * connection, nor in the queue before it. */
+START_TEST(earliest_deadline_counts)
+{
+    static struct exec e[4];
+    memset(e, 0, sizeof(e));
+    use_own(&(struct store_pg_config){.conninfo = w->conninfo,
+                                      .incarnation = other,
+                                      .node = "small",
+                                      .shard = SUITE_SHARD,
+                                      .commit_conns = 1,
+                                      .commit_depth = 2,
+                                      .allow_unsafe = true});
+    commit_ok(&e[0], "first", 9); /* connected, lanes known */
+    PGconn *c = dial("test");
+    ck_assert(sql(c, "BEGIN") && sql(c, "LOCK TABLE carillon.execution IN EXCLUSIVE MODE"));
+    int64_t from = clock_mono(os_clock()).us;
+    for (int i = 0; i < 4; i++) { /* two on the connection, two in the queue */
+        next_turn(&e[i], "", (uint16_t)i);
+        (void)snprintf(e[i].name, sizeof(e[i].name), "e%d", i);
+        e[i].q.req.deadline_us = i == 3 ? 100 * US_PER_MS : i == 1 ? 300 * US_PER_MS : 0;
+        submit(i, &e[i].q.req, STORE_COMMIT);
+    }
+    ck_assert_int_eq(await(3), ERR_UNAVAILABLE); /* it was not sent */
+    ck_assert_int_lt(clock_mono(os_clock()).us - from, 800 * US_PER_MS);
+    ck_assert_int_eq(await(1), ERR_UNKNOWN);
+    ck_assert_int_lt(clock_mono(os_clock()).us - from, 950 * US_PER_MS); /* before the lock's end */
+    ck_assert(sql(c, "COMMIT"));
+    PQfinish(c);
+    (void)await(0);
+    (void)await(2);
+    close_own();
+}
+END_TEST
+
 START_TEST(closing_answers_everything)
 {
     static struct exec e[20];
@@ -471,7 +531,7 @@ START_TEST(names_are_free_after_retention)
     struct store_start_lookup look = {.keys = &key, .keys_len = 1};
     MUST(&look, STORE_START_LOOKUP);
     ck_assert(exec_id_eq(&look.found[0].exec, &c.t.exec));
-    ck_assert_str_eq(ask("SELECT closed_at IS NULL FROM carillon.start_key"), "t");
+    ck_assert_str_eq(ask("SELECT closed_at IS NULL FROM carillon.start_key WHERE shard = 3"), "t");
 }
 END_TEST
 
@@ -529,9 +589,101 @@ START_TEST(outcomes_have_their_states)
                      "First|1|w2 Map/Inner|2|worker:7");
     ck_assert_str_eq(ask("SELECT count(*) FROM carillon.history"), "2");
     ck_assert_str_eq(ask("SELECT count(*) FROM carillon.executions WHERE open"), "1");
-    ck_assert_str_eq(ask("SELECT count(*) FROM carillon.claims"), "4");
+    ck_assert_str_eq(ask("SELECT count(DISTINCT claim) FROM carillon.claims"), "4");
     ck_assert_str_eq(ask("SELECT count(*) FROM carillon.open_tasks"), "2");
-    ck_assert_str_eq(ask("SELECT count(DISTINCT partition) FROM carillon.partitions"), "4");
+    ck_assert_str_eq(ask("SELECT count(DISTINCT partition) FROM carillon.partitions"), "16");
+}
+END_TEST
+
+/* What the partitions of lane 2 are, as "w00:ACTIVE ...", the present window first. */
+static const char *states_of_lane_2(void)
+{
+    return ask("SELECT string_agg(state, ' ' ORDER BY \"window\") FROM carillon.partitions"
+               " WHERE lane = 2");
+}
+
+START_TEST(partitions_tell_their_state)
+{
+    char want[32];
+    struct store_lanes l = {.shard = SUITE_SHARD};
+    MUST(&l, STORE_LANES);
+    int64_t window = l.lanes[2].accept_from;
+    ck_assert_str_eq(states_of_lane_2(), "ACTIVE OPEN OPEN OPEN");
+    (void)snprintf(want, sizeof(want), "3/w%02d/l2", (int)(window % SUITE_RING));
+    ck_assert_str_eq(
+        ask("SELECT partition FROM carillon.partitions WHERE lane = 2 AND state = 'ACTIVE'"
+            " AND now() >= window_from AND now() < window_to"),
+        want);
+    /* Each partition has one claim that is its own now. */
+    ck_assert_str_eq(
+        ask("SELECT count(*) || ' ' || count(DISTINCT partition) FROM carillon.claims c"
+            " JOIN carillon.partitions p USING (partition, epoch, claim, node)"),
+        "16 16");
+    struct store_window_close c = {.lanes = &held[2],
+                                   .lanes_len = 1,
+                                   .accept_from = window + 2,
+                                   .finish = false};
+    MUST(&c, STORE_WINDOW_CLOSE);
+    ck_assert_str_eq(states_of_lane_2(), "CLOSING CLOSING ACTIVE OPEN");
+    c.finish = true;
+    MUST(&c, STORE_WINDOW_CLOSE);
+    ck_assert_str_eq(states_of_lane_2(), "CLOSED CLOSED ACTIVE OPEN");
+    struct store_window_close rest = {.lanes = held,
+                                      .lanes_len = SUITE_LANES,
+                                      .accept_from = window + 1,
+                                      .finish = true};
+    MUST(&rest, STORE_WINDOW_CLOSE);
+    struct store_window_empty e = {.shard = SUITE_SHARD, .window = window};
+    MUST(&e, STORE_WINDOW_EMPTY);
+    ck_assert(e.emptied);
+    ck_assert_str_eq(states_of_lane_2(),
+                     "CLOSED ACTIVE OPEN OFFLINE"); /* the newest: not yet open */
+    ck_assert_int_eq(lease(&me, -1, true), ERR_OK);
+    ck_assert_str_eq(states_of_lane_2(), "OFFLINE OFFLINE OFFLINE OFFLINE"); /* nobody serves it */
+}
+END_TEST
+
+/* One value of the catalog for the n-th view. */
+static void of_view(int n, const char *what, char *out, size_t size)
+{
+    char q[320];
+    (void)snprintf(q, sizeof(q),
+                   "SELECT %s FROM (SELECT c.table_name, c.column_name FROM"
+                   " information_schema.columns c JOIN pg_views v ON v.schemaname = 'carillon' AND"
+                   " v.viewname = c.table_name WHERE c.ordinal_position = 1 ORDER BY 1 OFFSET %d"
+                   " LIMIT 1) x",
+                   what, n);
+    (void)snprintf(out, size, "%s", ask(q));
+}
+
+/* Whatever is done to a view fails, and says why; also what finds no row. */
+START_TEST(views_are_for_reading)
+{
+    struct exec e = {0};
+    commit_ok(&e, "e", 5);
+    commit_ok(&e, "", 0);
+    int n =
+        (int)strtol(ask("SELECT count(*) FROM pg_views WHERE schemaname = 'carillon'"), NULL, 10);
+    ck_assert_int_ge(n, 6);
+    PGconn *c = dial("test");
+    for (int i = 0; i < n; i++) {
+        char view[64], column[64], change[4][160];
+        of_view(i, "table_name", view, sizeof(view));
+        of_view(i, "column_name", column, sizeof(column));
+        (void)snprintf(change[0], sizeof(change[0]), "DELETE FROM carillon.%s", view);
+        (void)snprintf(change[1], sizeof(change[1]), "DELETE FROM carillon.%s WHERE false", view);
+        (void)snprintf(change[2], sizeof(change[2]), "INSERT INTO carillon.%s DEFAULT VALUES",
+                       view);
+        (void)snprintf(change[3], sizeof(change[3]), "UPDATE carillon.%s SET %s = NULL", view,
+                       column);
+        for (size_t k = 0; k < ARRAY_LEN(change); k++) {
+            ck_assert_msg(!sql(c, change[k]), "%s", change[k]);
+            ck_assert_msg(strstr(PQerrorMessage(c), "is for reading only") != NULL, "%s: %s",
+                          change[k], PQerrorMessage(c));
+        }
+    }
+    PQfinish(c);
+    ck_assert_str_eq(ask("SELECT count(*) FROM carillon.history"), "2");
 }
 END_TEST
 
@@ -734,6 +886,8 @@ int main(void)
     TCase *c = tcase_create("faults");
     tcase_add_test(c, blocked_commit);
     tcase_add_test(c, full_queue);
+    tcase_add_test(c, lease_waits_for_nobody);
+    tcase_add_test(c, earliest_deadline_counts);
     tcase_add_test(c, closing_answers_everything);
     tcase_add_test(c, frozen_owner_is_evicted);
     tcase_add_test(c, frozen_stranger_is_ended);
@@ -743,6 +897,8 @@ int main(void)
     tcase_add_test(c, older_timeline_is_fenced);
     tcase_add_test(c, lanes_that_changed_are_read_again);
     tcase_add_test(c, outcomes_have_their_states);
+    tcase_add_test(c, partitions_tell_their_state);
+    tcase_add_test(c, views_are_for_reading);
     tcase_add_test(c, other_schemas_are_refused);
     tcase_add_test(c, migration_waits_for_a_time);
     tcase_add_test(c, migration_of_a_frozen_server);

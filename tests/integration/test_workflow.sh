@@ -112,5 +112,32 @@ expect "test: fails otherwise" 1 "$carillon" workflow test fail.json --expect-er
 echo '{"StartAt":"P","States":{"P":{"Type":"Pass","Next":"P2"},"P2":{"Type":"Choice","Choices":[{"Variable":"$.n","NumericEquals":1,"Next":"E"}],"Default":"P"},"E":{"Type":"Succeed"}}}' >"$work/loop.json"
 expect "test: a loop is stopped" 1 "$carillon" workflow test loop.json --input '{"n":0}'
 says "test: a loop is stopped" "FAIL loop: "
+
+# The table of commands: options of that command alone, and completions.
+expect "help" 0 "$carillon" workflow check --help
+says "help: example" "carillon workflow check workflows/*.yaml"
+lacks() { ! grep -q -- "$1" "$work/out"; }
+expect "help" 0 "$carillon" list --help
+says "help: own option" "--limit N"
+if lacks --input; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "failed: help of list tells of --input"; fi
+expect "an option of another command" 2 "$carillon" workflow list --wait
+says "an option of another command: which" "workflow list takes no --wait"
+# completes WORD...: what bash would offer after these words.
+completes() {
+    bash -c 'source <("$0" completion bash); COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _carillon; echo "${COMPREPLY[*]}"' \
+        "$carillon" carillon "$@"
+}
+expect "completion: commands" 0 completes wo
+says "completion: commands" "workflow"
+expect "completion: second word" 0 completes workflow c
+says "completion: second word" "create check conformance"
+expect "completion: options" 0 completes workflow test --expect-
+says "completion: options" "--expect-status --expect-output --expect-error"
+for shell in zsh fish; do
+    expect "completion: $shell" 0 "$carillon" completion $shell
+    says "completion: $shell" "conformance"
+    if command -v $shell >/dev/null; then expect "completion: $shell reads it" 0 $shell -n out; fi
+done
+expect "completion: another shell" 2 "$carillon" completion csh
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

