@@ -32,7 +32,7 @@ demo | test)
 esac
 if [ "$group" = test ]; then
     packages+=(clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev llvm-14 iproute2 strace
-        prometheus) # promtool
+        curl prometheus) # docs/operate.md; promtool
     when 'coord/coord_zk*.c' zookeeper default-jre-headless
     when 'coord/coord_redis*.c' redis-server
 fi
