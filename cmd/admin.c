@@ -97,7 +97,18 @@ static void problem(struct admin_call *c)
 
 /* ---- one call ---- */
 
-static void count(const struct admin_call *c)
+/* For a log line, where a field stands in quotes: the path as sent, which may hold some itself. */
+static const char *path_shown(struct admin_call *c)
+{
+    struct str path = c->http->path;
+    char *shown = arena_printf(&c->arena, "%.*s", (int)MIN(path.size, (size_t)200), path.p);
+    for (char *p = shown; *p != '\0'; p++) {
+        *p = *p == '"' ? '\'' : *p;
+    }
+    return shown;
+}
+
+static void count(struct admin_call *c)
 {
     static struct metric *const by_class[] = {&metric_admin_2xx, &metric_admin_3xx,
                                               &metric_admin_4xx, &metric_admin_5xx};
@@ -107,9 +118,8 @@ static void count(const struct admin_call *c)
     }
     int64_t us = loop_now(c->admin->c.loop).us - c->since.us;
     metric_observe_us(&metric_admin_time, us);
-    log_debug("answered", "request=%s method=%s path=\"%.*s\" status=%d us=%" PRId64, c->id,
-              http_method_name(c->http->method), (int)MIN(c->http->path.size, (size_t)200),
-              c->http->path.p, c->answer.status, us);
+    log_debug("answered", "request=%s method=%s path=\"%s\" status=%d us=%" PRId64, c->id,
+              http_method_name(c->http->method), path_shown(c), c->answer.status, us);
 }
 
 static void stop_if_over(struct admin *a);

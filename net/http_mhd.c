@@ -178,7 +178,7 @@ static void refuse_as(struct request *r, int status, enum err why, const char *d
         r->base.refused = status;
         r->base.why = why;
         r->base.detail = detail;
-        metric_add(&metric_http_refused, 1);
+        metric_add(why == ERR_LIMIT ? &metric_http_refused_room : &metric_http_refused, 1);
     }
 }
 
@@ -508,6 +508,7 @@ static enum err server_answer(struct http_server *base, struct http_request *req
     if (!bodies_count(s, room) && room > 0) {
         (void)bodies_count(s, -room);
         buf_fini(&a->body);
+        metric_add(&metric_http_refused_room, 1);
         return ERR_LIMIT;
     }
     r->answer = response_make(s, r, a);

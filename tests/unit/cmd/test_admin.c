@@ -3,6 +3,8 @@
 #include "base/prelude.h"
 
 #include "base/json.h"
+#include "base/log.h"
+#include "cmd/metrics.h"
 #include "cmd/node.h"
 #include "tests/sim/sim_net.h"
 #include "tests/sim/sim_store.h"
@@ -592,6 +594,7 @@ START_TEST(waiting_is_bounded)
     struct fixture f;
     static struct ask many[8];
     uint32_t refused = 0;
+    int64_t full = metric_value(&metric_admin_full);
     setup(&f, _i);
     f.config.admin_queue = 3;
     host_boot(f.host);
@@ -616,6 +619,8 @@ START_TEST(waiting_is_bounded)
     }
     ck_assert_uint_ge(refused, 1);
     ck_assert_uint_le(refused, ARRAY_LEN(many) - 3);
+    ck_assert_int_eq(metric_value(&metric_admin_full), full + (int64_t)refused);
+    ck_assert_int_eq(metric_value(&metric_admin_waiting), 0);
     down(&f);
 }
 END_TEST
@@ -628,6 +633,32 @@ START_TEST(answers_without_room)
     expect(&f, "GET /openapi.json", NULL, 503, "\"code\":\"LIMIT\"");
     f.room = 0;
     expect(&f, "GET /openapi.json", NULL, 200, "\"3.1.0\"");
+    down(&f);
+}
+END_TEST
+
+static char told[300];
+static void on_line(struct log_sink *s, enum log_level level, const char *line, size_t size)
+{
+    (void)s;
+    if (level == LOG_DEBUG && strstr(line, "path=\"/no") != NULL) {
+        (void)snprintf(told, sizeof(told), "%.*s", (int)size, line);
+    }
+}
+
+/* A field of the log line is in quotes: what stands in a path must not end it. */
+START_TEST(a_path_forges_no_log_line)
+{
+    static struct log_sink sink = {.write = on_line};
+    struct fixture f;
+    up(&f, 0);
+    told[0] = '\0';
+    log_set_sink(&sink);
+    ck_assert(log_set_level(STR("admin"), LOG_DEBUG));
+    expect(&f, "GET /no\"status=200", NULL, 404, "NOT_FOUND");
+    ck_assert(log_set_level(STR("admin"), LOG_INFO));
+    log_set_sink(NULL);
+    ck_assert_msg(strstr(told, "path=\"/no'status=200\" status=404") != NULL, "%s", told);
     down(&f);
 }
 END_TEST
@@ -754,6 +785,7 @@ int main(void)
     tcase_add_test(c, refused_requests);
     tcase_add_loop_test(c, waiting_is_bounded, 0, 6);
     tcase_add_test(c, answers_without_room);
+    tcase_add_test(c, a_path_forges_no_log_line);
     tcase_add_loop_test(c, stops_with_requests_under_way, 0, 12);
     tcase_add_test(c, address_taken);
     tcase_add_test(c, a_stuck_loop_is_not_live);

@@ -630,6 +630,7 @@ START_TEST(bodies_bounded_in_sum)
 {
     struct serving s = {.limits = http_limits_default};
     s.limits.bodies_size = 200000;
+    int64_t refused = metric_value(&metric_http_refused_room);
     serve(&s);
     expects(&s, "GET /big?300000 HTTP/1.1\r\nHost: h\r\n\r\n", " 503 ");
     ck_assert_uint_eq(s.limited, 1);
@@ -644,12 +645,14 @@ START_TEST(bodies_bounded_in_sum)
     buf_fini(&b);
     serving_end(&s);
     ck_assert_int_eq(metric_value(&metric_http_bodies), 0);
+    ck_assert_int_eq(metric_value(&metric_http_refused_room), refused + 2);
 }
 END_TEST
 
 START_TEST(connections_of_one_address)
 {
     struct serving s = {.limits = http_limits_default};
+    int64_t refused = metric_value(&metric_http_refused_address);
     s.limits.connections_address = 3;
     serve(&s);
     int fd[4];
@@ -678,6 +681,7 @@ START_TEST(connections_of_one_address)
     (void)close(fd[3]);
     (void)close(other);
     serving_end(&s);
+    ck_assert_int_eq(metric_value(&metric_http_refused_address), refused + 1);
 }
 END_TEST
 
@@ -686,6 +690,8 @@ END_TEST
 START_TEST(connections_in_all)
 {
     struct serving s = {.limits = http_limits_default};
+    int64_t cut = metric_value(&metric_http_cut_room);
+    int64_t refused = metric_value(&metric_http_refused_all);
     s.limits.connections = 3;
     serve(&s);
     int idle = dial(&s), first = dial(&s), second = dial(&s);
@@ -721,6 +727,8 @@ START_TEST(connections_in_all)
     (void)close(third);
     (void)close(fourth);
     serving_end(&s);
+    ck_assert_int_eq(metric_value(&metric_http_cut_room), cut + 1);
+    ck_assert_int_eq(metric_value(&metric_http_refused_all), refused + 1);
 }
 END_TEST
 
