@@ -36,9 +36,11 @@ enum {
     CONN_CALLS_MAX = 4096,
     CONN_CALLS_MIN = 32,
     NODE_CALLS_MAX = 65536,
-    /* Bytes that the requests of one frame may take once decoded: 65,536 values (base/pack.h), 1,000
+    /* Bytes that the requests of one frame may take once decoded: the largest message (base/pack.h), 1,000
      * calls and what a connection may have open make half of it. */
     FRAME_MEMORY_MAX = 16777216,
+    /* Bytes of answers that wait for others of their frame, of all connections; of one: CONN_BYTES_MAX. */
+    NODE_ANSWERS_MAX = 268435456,
     /* Bytes of requests not answered and answers not fetched with which a connection is not read from:
      * two of the largest messages, so that one can arrive while one is worked on. */
     CONN_BYTES_MAX = 16777216,

@@ -29,6 +29,11 @@
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef CARILLON_ADAPTER
+#include <sys/param.h> /* has a MIN and a MAX, which would take the place of ours unseen */
+#undef MIN
+#undef MAX
+#endif
 
 #define MUST_CHECK             __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
@@ -37,8 +42,27 @@
 
 #define ARRAY_LEN(a)                    (sizeof(a) / sizeof((a)[0]))
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
-#define MIN(a, b)                       ((a) < (b) ? (a) : (b))
-#define MAX(a, b)                       ((a) > (b) ? (a) : (b))
+
+/* The lesser and the greater of two, of the type that `a + b` has. Functions, so that each
+ * argument is evaluated once: MAX(due - now(), 1) that read the clock for the comparison and again
+ * for the result gave 0 now and then, and a timer set for 0 never fires. */
+/* clang-format off */
+#define PRELUDE_TYPES(X)                                                         \
+    X(int, int) X(unsigned, unsigned) X(long, long) X(ulong, unsigned long)      \
+    X(llong, long long) X(ullong, unsigned long long) X(double, double)
+#define PRELUDE_PICK(name, type)                                                          \
+    UNUSED static inline type prelude_min_##name(type a, type b) { return a < b ? a : b; } \
+    UNUSED static inline type prelude_max_##name(type a, type b) { return a > b ? a : b; }
+PRELUDE_TYPES(PRELUDE_PICK)
+#undef PRELUDE_PICK
+#undef PRELUDE_TYPES
+#define PRELUDE_CHOOSE(f, a, b)                                                           \
+    _Generic((a) + (b), int: f##_int, unsigned: f##_unsigned, long: f##_long,             \
+        unsigned long: f##_ulong, long long: f##_llong, unsigned long long: f##_ullong,   \
+        double: f##_double)((a), (b))
+/* clang-format on */
+#define MIN(a, b) PRELUDE_CHOOSE(prelude_min, a, b)
+#define MAX(a, b) PRELUDE_CHOOSE(prelude_max, a, b)
 
 /* Unbounded or unsafe everywhere, adapters included. */
 #define strcpy(...)    BANNED_use_str_h(strcpy)

@@ -296,12 +296,28 @@ void api_start(struct call *c)
 
 /* ---- describe, watch ---- */
 
+enum { DESCRIBES_MAX = 64 };
+
 struct describe {
     struct call *call;
+    struct list link; /* front.describes: waits */
+    struct exec_id id;
     struct defs_wait wait;
     struct start_key key;
     struct store_start_lookup lookup;
 };
+
+static void describe_load(struct describe *d);
+
+/* Each has the execution's input and output in hand: a few at a time. */
+static void describe_end(struct front *f)
+{
+    f->describes_open--;
+    struct list *next = list_pop_front(&f->describes);
+    if (next != NULL) {
+        describe_load(LIST_ENTRY(next, struct describe, link));
+    }
+}
 
 static void describe_answer(struct call *c, uint32_t version)
 {
@@ -323,8 +339,10 @@ static void describe_answer(struct call *c, uint32_t version)
     out->event_count = v->event_count;
     out->workflow_version = version;
     struct arena a = c->item.arena; /* the texts live there until the answer is written */
+    struct front *f = c->frame->front;
     call_answer(c, &m);
     arena_fini(&a);
+    describe_end(f);
 }
 
 static void describe_versioned(struct defs_wait *w, struct def *def,
@@ -338,8 +356,10 @@ static void describe_versioned(struct defs_wait *w, struct def *def,
 static void describe_done(struct item *it)
 {
     struct describe *d = it->owner;
+    struct front *f = d->call->frame->front;
     if (it->err != ERR_OK) {
         item_error(d->call, it);
+        describe_end(f);
         return;
     }
     d->wait.done = describe_versioned;
@@ -361,11 +381,23 @@ static bool execution_of(struct call *c, struct str text, struct exec_id *out)
     return true;
 }
 
-static void describe_ask(struct describe *d, const struct exec_id *id)
+static void describe_load(struct describe *d)
 {
     struct call *c = d->call;
-    item_init(&c->item, ITEM_DESCRIBE, id, describe_done, d);
-    shard_submit(front_shard(c->frame->front, id), &c->item);
+    c->frame->front->describes_open++;
+    item_init(&c->item, ITEM_DESCRIBE, &d->id, describe_done, d);
+    shard_submit(front_shard(c->frame->front, &d->id), &c->item);
+}
+
+static void describe_ask(struct describe *d, const struct exec_id *id)
+{
+    struct front *f = d->call->frame->front;
+    d->id = *id;
+    if (f->describes_open == DESCRIBES_MAX) {
+        list_push_back(&f->describes, &d->link);
+    } else {
+        describe_load(d);
+    }
 }
 
 static void describe_looked_up(struct store_req *r)
@@ -410,15 +442,8 @@ void api_describe(struct call *c)
     store_submit(f->store, &d->lookup.req);
 }
 
-static void watch_done(struct item *it)
+static void watch_answer(struct call *c, const struct item_view *v)
 {
-    struct call *c = it->owner;
-    if (it->err != ERR_OK) {
-        item_error(c, it);
-        return;
-    }
-    struct arena a = it->arena;
-    const struct item_view *v = &it->view;
     struct msg m = {.type = MSG_WATCH_OK};
     m.u.watch_ok.ended = v->status != EXEC_RUNNING;
     m.u.watch_ok.status = (uint32_t)v->status;
@@ -426,6 +451,22 @@ static void watch_done(struct item *it)
     m.u.watch_ok.error = v->error;
     m.u.watch_ok.cause = v->cause;
     call_answer(c, &m);
+}
+
+/* Answers its own call last: the item lies in that one's frame. */
+static void watch_done(struct item *it)
+{
+    if (it->err != ERR_OK) {
+        item_error(it->owner, it);
+        return;
+    }
+    struct arena a = it->arena;
+    struct item_view view = it->view;
+    struct list *l;
+    while (it->also.next != NULL && (l = list_pop_front(&it->also)) != NULL) {
+        watch_answer(LIST_ENTRY(l, struct item, link)->owner, &view);
+    }
+    watch_answer(it->owner, &view);
     arena_fini(&a);
 }
 
@@ -452,11 +493,15 @@ static void watch_ended(struct watch_end *w)
     frame_unref(c->frame);
 }
 
-void watches_end(struct conn *conn)
+void watches_end(struct conn *conn, struct frame *fr)
 {
-    struct list *l;
-    while ((l = list_pop_front(&conn->watches)) != NULL) {
+    LIST_FOREACH_SAFE(l, &conn->watches)
+    {
         struct call *c = LIST_ENTRY(l, struct call, watch);
+        if (fr != NULL && c->frame != fr) {
+            continue;
+        }
+        list_remove(l);
         c->watch_end = (struct watch_end){.item = &c->item, .done = watch_ended};
         c->frame->open++; /* the shard may have answered it meanwhile */
         c->frame->front->requests++;

@@ -48,7 +48,7 @@ static void conn_closed(struct net_handler *h, uint64_t id)
     list_push_back(&c->frames, &hold);
     c->closed = true;
     polls_cancel(c);
-    watches_end(c);
+    watches_end(c, NULL);
     if (c->session != NULL) {
         dispatch_lost(f->dispatch, c->session, c->id);
         c->session = NULL;
@@ -95,6 +95,9 @@ static void frame_tell_state(struct frame *fr)
 static void frame_end(struct frame *fr)
 {
     list_remove(&fr->link);
+    size_t size = msg_writer_size(&fr->writer) - fr->begun;
+    fr->conn->answers -= size;
+    fr->front->answers -= size;
     if (fr->writer.len == 0) {
         buf_clear(&fr->out);
     } else {
@@ -235,18 +238,35 @@ void call_promise(struct call *c, uint32_t size)
     frame_measure(c->frame);
 }
 
+/* The answer written last is too much: for its frame, or beside other answers that wait in theirs. What
+ * was granted to a poll is not taken back for the others' sake. */
+static enum err frame_over(const struct frame *fr, const struct msg *m, size_t size,
+                           struct err_detail *d)
+{
+    if (m->type == MSG_ERROR && m->u.error.problems_len == 0) {
+        return ERR_OK; /* a refusal */
+    }
+    if (msg_writer_size(&fr->writer) + REFUSALS_SIZE > MESSAGE_SIZE_MAX) {
+        return err_set(d, ERR_LIMIT,
+                       "the answers of this frame are too large for one: ask in several");
+    }
+    if (m->type != MSG_POLL_OK && (fr->conn->answers + size > CONN_BYTES_MAX ||
+                                   fr->front->answers + size > NODE_ANSWERS_MAX)) {
+        return err_set(d, ERR_LIMIT, "too many answers wait for others of their frames");
+    }
+    return ERR_OK;
+}
+
 static enum err frame_add(struct frame *fr, const struct msg *m, struct err_detail *d)
 {
     size_t before = fr->out.size;
     enum err e = msg_writer_add(&fr->writer, m, d);
-    bool refusal = m->type == MSG_ERROR && m->u.error.problems_len == 0;
-    if (e == ERR_OK && !refusal &&
-        msg_writer_size(&fr->writer) + REFUSALS_SIZE > MESSAGE_SIZE_MAX) {
+    if (e == ERR_OK && (e = frame_over(fr, m, fr->out.size - before, d)) != ERR_OK) {
         fr->out.size = before;
         fr->writer.len--;
-        e = err_set(d, ERR_LIMIT,
-                    "the answers of this frame are too large for one: ask in several");
     }
+    fr->conn->answers += fr->out.size - before;
+    fr->front->answers += fr->out.size - before;
     frame_measure(fr);
     return e;
 }
@@ -283,6 +303,19 @@ static void call_end(struct call *c)
     frame_unref(fr);
 }
 
+/* Answers wait in the frame for its waits: there have been enough. */
+static void frame_waits_end(struct frame *fr)
+{
+    enum { ENOUGH = 4096 };
+    struct front *f = fr->front;
+    if (fr->out.size > ENOUGH && fr->open > 1 && !f->ending) {
+        f->ending = true;
+        polls_answer(fr->conn, fr);
+        watches_end(fr->conn, fr);
+        f->ending = false;
+    }
+}
+
 void call_answer(struct call *c, const struct msg *m)
 {
     struct msg out = *m;
@@ -295,6 +328,7 @@ void call_answer(struct call *c, const struct msg *m)
         log_warn("answer does not fit its frame", "type=%s detail=\"%s\"", msg_name(m->type),
                  d.text);
     }
+    frame_waits_end(c->frame);
     call_end(c);
 }
 
@@ -453,6 +487,7 @@ void frame_run(struct front *f, struct frame *fr, struct conn *conn, struct str 
     arena_init(&fr->arena, FRAME_MEMORY_MAX);
     buf_init(&fr->out, MESSAGE_SIZE_MAX);
     msg_writer_begin(&fr->writer, &fr->out);
+    fr->begun = fr->out.size;
     frame_measure(fr);
     list_push_back(&conn->frames, &fr->link);
     frame_read(fr);
@@ -568,6 +603,7 @@ void front_init(struct front *f, struct engine *e)
     f->defs = defs_new(c->front, c->store, c->definitions, c->definition_us);
     f->marks = marks_new();
     list_init(&f->histories);
+    list_init(&f->describes);
     front_dispatch_init(f);
     letters_init(f);
     children_init(f);
@@ -589,12 +625,14 @@ enum err front_listen(struct front *f, struct err_detail *d)
 
 void front_waits_end(struct front *f)
 {
+    f->ending = true;
     LIST_FOREACH(it, &f->conns.order)
     {
         struct conn *c = MAP_ORDER_ENTRY(it, struct conn, node);
-        polls_answer(c);
-        watches_end(c);
+        polls_answer(c, NULL);
+        watches_end(c, NULL);
     }
+    f->ending = false;
 }
 
 void front_stop(struct front *f)

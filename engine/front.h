@@ -34,6 +34,7 @@ struct conn {
     struct list watches; /* call.watch: waiting in shards */
     struct list frames;  /* frame.link: not answered yet */
     uint32_t told;       /* front_state that it knows of */
+    size_t answers;      /* bytes of them in frames that are not complete */
     uint32_t calls;      /* open, and outcomes and tokens asked about: see call_charge */
     bool closed;         /* gone; freed with its last frame */
     bool local;          /* stands for this process: not in front.conns, says no hello */
@@ -52,6 +53,7 @@ struct frame {
     struct msg_writer writer;
     uint32_t open;   /* calls not answered, +1 while it is being read */
     uint32_t pins;   /* calls that refer to the body, +1 likewise */
+    size_t begun;    /* bytes of "out" before the first answer */
     size_t promised; /* bytes of "out" kept for answers that wait for their last part */
     size_t room;     /* bytes of "out" that are left for others, tasks above all */
 };
@@ -92,6 +94,7 @@ struct front {
     enum owner_state state;
     struct str other_node;
     bool going_away;
+    bool ending; /* waits are being ended: not again from within */
     struct loop_task flush;
     bool flush_posted;
     uint32_t requests; /* calls and items open */
@@ -104,6 +107,9 @@ struct front {
     struct marks *marks;     /* in histories: read_api.c */
     struct list histories;   /* wait to be read: likewise */
     uint32_t histories_open; /* are being read */
+    struct list describes;   /* wait to be asked: client_api.c */
+    uint32_t describes_open; /* are being asked */
+    uint64_t answers;        /* conn.answers of all */
     struct granted *granted; /* where answers to polls are put together: worker_api.c */
     uint32_t recoveries;
     uint32_t lives; /* incarnations so far; shards count the same news before */
@@ -216,11 +222,12 @@ void api_task_success(struct call *c);
 void api_task_failure(struct call *c);
 
 /* client_api.c */
-void watches_end(struct conn *c); /* answers them with what is known */
+/* Answers them with what is known; "fr" not NULL: those of that frame. */
+void watches_end(struct conn *c, struct frame *fr);
 
 /* worker_api.c */
-void polls_cancel(struct conn *c);         /* the connection is gone */
-void polls_answer(struct conn *c);         /* whatever they have */
+void polls_cancel(struct conn *c);                   /* the connection is gone */
+void polls_answer(struct conn *c, struct frame *fr); /* likewise */
 void hydrations_end(struct front *f);      /* drain: those that would be asked for later */
 void front_dispatch_init(struct front *f); /* fills dispatch_handler */
 void front_dispatch_fini(struct front *f);

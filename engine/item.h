@@ -32,7 +32,7 @@ struct item_start {
     uint64_t digest;
 };
 
-/* Answer to DESCRIBE and WATCH; texts live in the item's arena. */
+/* Answer to DESCRIBE; to WATCH without what it does not ask for. Texts live in the item's arena. */
 struct item_view {
     enum exec_status status;
     struct str workflow, name, input, output, error, cause;
@@ -62,6 +62,7 @@ struct item {
     struct fact fact;
     struct item_start *start;
     struct mono until;       /* WATCH */
+    struct list also;        /* WATCH, when done: item.link of others that the same answer is for */
     struct heap_node expiry; /* WATCH, on the shard */
     struct timer_row timer;  /* FACT_TIMER: the row that fired */
     struct str letter;       /* source of the inbox row that the fact is of; STR_NONE: of none */

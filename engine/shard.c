@@ -81,9 +81,6 @@ static void view_fill(struct entry *e, struct item *it)
     const struct exec_ident *ident = exec_ident(e->x);
     struct arena *a = &it->arena;
     it->view = (struct item_view){.status = exec_status(e->x),
-                                  .workflow = str_dup(a, ident->workflow),
-                                  .name = str_dup(a, ident->name),
-                                  .input = dup_or_none(a, exec_input(e->x)),
                                   .output = dup_or_none(a, exec_output(e->x)),
                                   .error = dup_or_none(a, exec_error(e->x)),
                                   .cause = dup_or_none(a, exec_cause(e->x)),
@@ -93,6 +90,11 @@ static void view_fill(struct entry *e, struct item *it)
                                   .revision = ident->def_revision};
     bool waits;
     (void)exec_parent(e->x, &it->view.parent, &waits);
+    if (it->type == ITEM_DESCRIBE) {
+        it->view.workflow = str_dup(a, ident->workflow);
+        it->view.name = str_dup(a, ident->name);
+        it->view.input = dup_or_none(a, exec_input(e->x));
+    }
 }
 
 bool task_waits(const struct core_task *t)
@@ -150,16 +152,38 @@ static void watch_add(struct shard *s, struct entry *e, struct item *it)
     watch_timer_set(s);
 }
 
+/* One more for whom the same answer is: many may watch one execution, and its output may be large. */
+static void watchers_add(struct item **first, struct item *it)
+{
+    it->err = ERR_OK;
+    list_remove(&it->link);
+    list_init(&it->also);
+    if (*first == NULL) {
+        *first = it;
+    } else {
+        list_push_back(&(*first)->also, &it->link);
+    }
+}
+
+static void watchers_end(struct shard *s, struct entry *e, struct item *first)
+{
+    if (first == NULL) {
+        return;
+    }
+    if (e->x != NULL && e->state == ENTRY_READY && e->flight == NULL) {
+        view_fill(e, first);
+    } else {
+        first->view.status = EXEC_RUNNING;
+    }
+    item_finish(s, first, ERR_OK);
+}
+
 static void watch_end(struct shard *s, struct entry *e, struct item *it)
 {
+    struct item *first = NULL;
     heap_remove(&s->watch_expiry, &it->expiry);
-    list_remove(&it->link);
-    if (e->x != NULL && e->state == ENTRY_READY && e->flight == NULL) {
-        view_fill(e, it);
-    } else {
-        it->view.status = EXEC_RUNNING;
-    }
-    item_finish(s, it, ERR_OK);
+    watchers_add(&first, it);
+    watchers_end(s, e, first);
 }
 
 static void watch_fired(struct loop_timer *timer)
@@ -212,10 +236,14 @@ void shard_watch_end(struct watch_end *w)
 
 void entry_notify_closed(struct shard *s, struct entry *e)
 {
-    LIST_FOREACH_SAFE(it, &e->watchers)
+    struct item *first = NULL;
+    LIST_FOREACH_SAFE(l, &e->watchers)
     {
-        watch_end(s, e, LIST_ENTRY(it, struct item, link));
+        struct item *it = LIST_ENTRY(l, struct item, link);
+        heap_remove(&s->watch_expiry, &it->expiry);
+        watchers_add(&first, it);
     }
+    watchers_end(s, e, first);
     watch_timer_set(s);
 }
 
@@ -225,7 +253,7 @@ void entry_answer(struct shard *s, struct entry *e, struct item *it)
     PRE(e->state == ENTRY_READY && e->flight == NULL);
     if (it->type == ITEM_TASK_INPUT || it->type == ITEM_TASK_OPEN) {
         task_input_answer(s, e, it);
-    } else if (it->type == ITEM_WATCH && exec_status(e->x) == EXEC_RUNNING) {
+    } else if (it->type == ITEM_WATCH) {
         watch_add(s, e, it);
     } else {
         view_fill(e, it);
@@ -338,6 +366,7 @@ static void entry_overtaken(struct shard *s, struct entry *e)
 static bool answer_waiting(struct shard *s, struct entry *e)
 {
     bool touched = false;
+    struct item *watchers = NULL;
     LIST_FOREACH_SAFE(l, &e->waiting)
     {
         struct item *it = LIST_ENTRY(l, struct item, link);
@@ -345,11 +374,14 @@ static bool answer_waiting(struct shard *s, struct entry *e)
             list_remove(l);
             item_finish(s, it, ERR_OK);
             touched = true;
+        } else if (it->type == ITEM_WATCH && exec_status(e->x) != EXEC_RUNNING) {
+            watchers_add(&watchers, it);
         } else if (it->type != ITEM_START && it->type != ITEM_FACT) {
             list_remove(l);
             entry_answer(s, e, it);
         }
     }
+    watchers_end(s, e, watchers);
     if (touched) {
         entry_overtaken(s, e);
     }

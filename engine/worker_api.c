@@ -234,11 +234,15 @@ void polls_cancel(struct conn *conn)
     }
 }
 
-void polls_answer(struct conn *conn)
+/* One that has been granted something is about to be answered anyway. */
+void polls_answer(struct conn *conn, struct frame *fr)
 {
     LIST_FOREACH_SAFE(l, &conn->polls)
     {
         struct poll *p = LIST_ENTRY(l, struct poll, link);
+        if (fr != NULL && (p->call->frame != fr || p->dispatch.granted_len > 0)) {
+            continue;
+        }
         list_remove(l);
         dispatch_poll_cancel(p->call->frame->front->dispatch, &p->dispatch);
         poll_answer(p, NULL, 0);
@@ -488,11 +492,16 @@ static void hydrated(struct item *it)
 {
     struct own_item *o = CONTAINER_OF(it, struct own_item, item);
     struct front *f = o->front;
+    bool late = o->tries > 0;
     if (it->err != ERR_OK && !attempt_over(it->err) && !f->going_away) {
+        if (!late) {
+            dispatch_hydrate_late(f->dispatch, &it->fact.token);
+            front_flush_later(f);
+        }
         hydrate_later(o); /* the task is open: it would be missed until the next claim */
         return;
     }
-    dispatch_hydrated(f->dispatch, &it->fact.token, it->err == ERR_OK, &it->input);
+    dispatch_hydrated(f->dispatch, &it->fact.token, it->err == ERR_OK ? &it->input : NULL, late);
     front_flush_later(f);
     own_item_free(o);
 }

@@ -290,7 +290,6 @@ static void client_open(void *arg)
         .tenant = str_of(c->tenant),
         .instance = os_random_u64(),
         .seed = os_random_u64(),
-        .any_state = c->any_state,
         .handler = &c->handler,
     };
     o->err = session_new(&config, &c->session, &o->detail);
@@ -342,7 +341,6 @@ int carillon_client_new(const carillon_options *options, carillon_client **out,
     c->handler = (struct session_handler){.up = client_up, .down = client_down};
     c->intake = (struct loop_task){.run = intake_run, .name = "client"};
     c->timeout_us = options->timeout_ms > 0 ? options->timeout_ms * US_PER_MS : TIMEOUT_DEFAULT_US;
-    c->any_state = options->any_state;
     c->addresses = client_strdup(options->addresses);
     c->name = options->name != NULL ? client_strdup(options->name) : default_name();
     c->tenant = client_strdup(options->tenant);

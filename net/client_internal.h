@@ -35,7 +35,6 @@ struct carillon_client {
     struct session_handler handler;
     char *addresses, *name, *tenant;
     int64_t timeout_us;
-    bool any_state;
     struct mutex mutex;
     struct cond changed;                  /* ready */
     struct call *first GUARDED_BY(mutex); /* calls on their way to the loop */

@@ -482,6 +482,7 @@ bool msg_reader_next(struct msg_reader *f, struct msg *m, enum err *e, struct er
     }
     f->index = f->index + 1;
     f->left -= 1;
+    f->r.items = 0; /* the bound is a message's: a frame of whole ones is never too much */
     struct pack_reader start = f->r;
     read_message(f, m, e, d);
     if (*e != ERR_OK) {

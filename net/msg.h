@@ -178,7 +178,7 @@ enum err msg_reader_begin(struct msg_reader *f, struct str frame, struct arena *
 /* Reads the next message. False: there is none, or the rest cannot be read; see msg_reader_end.
  * True with *e == ERR_OK: *m is whole. True with *e != ERR_OK: this message alone is bad (unknown
  * type: ERR_UNSUPPORTED, wrong type of a field or missing: ERR_MALFORMED, over a limit:
- * ERR_TOO_LARGE, arena full: ERR_LIMIT; "d" names the place); m->type (maybe no known one) and
+ * or over PACK_ITEMS_MAX values: ERR_TOO_LARGE, arena full: ERR_LIMIT; "d" names the place); m->type (maybe no known one) and
  * m->corr are set when they could be read, else 0, so that an answer can be given; reading can go
  * on. Pass a fresh "d" (code 0) each time. */
 bool msg_reader_next(struct msg_reader *f, struct msg *m, enum err *e, struct err_detail *d);

@@ -382,7 +382,7 @@ static void hello_answered(struct session *s, const struct msg *m)
     for (uint32_t i = 0; i < m->u.hello_ok.addresses_len; i++) {
         route_learn(&s->route, m->u.hello_ok.addresses[i]);
     }
-    if (m->u.hello_ok.state != MSG_NODE_ACTIVE && !s->c.any_state) {
+    if (m->u.hello_ok.state != MSG_NODE_ACTIVE) {
         (void)snprintf(text, sizeof(text), "the node is %s",
                        msg_node_state_name(m->u.hello_ok.state));
         node_passed_over(s, text);
@@ -403,7 +403,7 @@ static void node_state(struct session *s, const struct msg_node_state *m)
     for (uint32_t i = 0; i < m->addresses_len; i++) {
         route_learn(&s->route, m->addresses[i]);
     }
-    s->leave = s->leave || (m->state != MSG_NODE_ACTIVE && !s->c.any_state);
+    s->leave = s->leave || m->state != MSG_NODE_ACTIVE;
 }
 
 /* One message of an answer to "f". */
@@ -478,6 +478,7 @@ static void dial_reply(struct net_dial_handler *h, uint64_t id, struct str body)
             }
             if (m.type == MSG_ERROR && m.corr == 0) {
                 rest = m.u.error;
+                rest.problems_len = 0; /* they go with their message */
             } else if (f->hello) {
                 frame_free(s, f);
                 hello_answered(s, &m);
@@ -486,6 +487,7 @@ static void dial_reply(struct net_dial_handler *h, uint64_t id, struct str body)
             } else {
                 answered(s, f, &m);
             }
+            arena_reset(&s->in, REPLY_ARENA_KEEP); /* of one answer: of a frame it may be 60 MB */
         }
     }
     if (f->hello) {

@@ -71,9 +71,8 @@ struct session_config {
     struct loop *loop;
     struct str addresses; /* comma-separated */
     struct str name, tenant;
-    uint64_t instance; /* random, of the process */
-    uint64_t seed;     /* for jitter */
-    bool any_state;    /* stays with a node that stands by or goes away: to look at it */
+    uint64_t instance;               /* random, of the process */
+    uint64_t seed;                   /* for jitter */
     struct session_handler *handler; /* may be NULL */
 };
 

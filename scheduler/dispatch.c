@@ -177,7 +177,8 @@ void dtask_unlink(struct dispatch *d, struct dtask *t)
         break;
     case DTASK_READY:
     case DTASK_HYDRATING:
-        t->queue->hydrating -= t->state == DTASK_HYDRATING ? 1 : 0;
+        t->queue->hydrating -= t->state == DTASK_HYDRATING && !t->aside ? 1 : 0;
+        t->aside = false;
         d->ready--;
         t->queue->ready_len--;
         t->queue->kept--;
@@ -311,6 +312,7 @@ void dispatch_add(struct dispatch *d, const struct dispatch_task *in)
         return;
     }
     if (known != NULL) {
+        known->hearsay = known->hearsay && !task_token_eq(&known->t.token, &in->token);
         return;
     }
     struct dispatch_queue *q = queue_get(d, in->tenant, in->queue);
@@ -324,6 +326,18 @@ void dispatch_add(struct dispatch *d, const struct dispatch_task *in)
     struct dtask *t = task_new(d, in);
     list_push_back(&d->borrowed, &t->borrowed);
     dtask_ready(d, t, false);
+}
+
+/* A task that was not known here and that the session holds. */
+static struct dtask *task_held(struct dispatch *d, struct dispatch_session *s,
+                               const struct dispatch_task *in)
+{
+    struct dtask *t = task_new(d, in);
+    dtask_drop_texts(d, t);
+    dtask_grant(d, t, s);
+    deadline_set(d, t);
+    dispatch_timer_set(d);
+    return t;
 }
 
 void dispatch_found(struct dispatch *d, const struct dispatch_task *in, struct mono confirm_until)
@@ -340,7 +354,8 @@ void dispatch_found(struct dispatch *d, const struct dispatch_task *in, struct m
     struct held_claim *claim = held_claim_find(d, &in->token);
     if (claim != NULL && claim->session->tenant == in->tenant) {
         metric_add(&metric_tasks_confirmed, 1);
-        dispatch_hold(d, claim->session, in); /* drops the claim */
+        task_held(d, claim->session, in)->hearsay = true;
+        held_claim_drop(d, claim);
         return;
     }
     struct dispatch_queue *q = queue_get(d, in->tenant, in->queue);
@@ -351,6 +366,7 @@ void dispatch_found(struct dispatch *d, const struct dispatch_task *in, struct m
     }
     d->added++;
     struct dtask *t = task_new(d, in);
+    t->hearsay = true;
     dtask_drop_texts(d, t);
     if (confirm_until.us <= loop_now(d->c.loop).us) {
         dtask_ready(d, t, false);
@@ -371,16 +387,13 @@ void dispatch_hold(struct dispatch *d, struct dispatch_session *s, const struct 
     if (c != NULL) {
         held_claim_drop(d, c);
     }
-    if (task_at(d, &in->token) != NULL || in->tenant != s->tenant ||
-        s->held_len >= DISPATCH_HELD_MAX) {
+    struct dtask *t = task_at(d, &in->token);
+    if (t != NULL) {
+        t->hearsay = false;
         (void)dispatch_heartbeat(d, s, &in->token);
-        return;
+    } else if (in->tenant == s->tenant && s->held_len < DISPATCH_HELD_MAX) {
+        (void)task_held(d, s, in);
     }
-    struct dtask *t = task_new(d, in);
-    dtask_drop_texts(d, t);
-    dtask_grant(d, t, s);
-    deadline_set(d, t);
-    dispatch_timer_set(d);
 }
 
 void dispatch_remove(struct dispatch *d, const struct task_token *token)
@@ -420,23 +433,46 @@ void dispatch_let_go(struct dispatch *d, const struct task_token *token)
     forget(d, token, false);
 }
 
-void dispatch_hydrated(struct dispatch *d, const struct task_token *token, bool found,
-                       const struct dispatch_task *filled)
+/* One more may be asked for. */
+static void hydrating_less(struct dispatch *d)
 {
-    LOOP_OWNED(d->c.loop);
     struct list *next = list_pop_front(&d->thirsty);
-    d->hydrating -= d->hydrating > 0 ? 1 : 0;
+    PRE(d->hydrating > 0);
+    d->hydrating--;
     if (next != NULL) {
         queue_hot(d, LIST_ENTRY(next, struct dispatch_queue, thirsty));
+    }
+}
+
+void dispatch_hydrate_late(struct dispatch *d, const struct task_token *token)
+{
+    LOOP_OWNED(d->c.loop);
+    hydrating_less(d);
+    struct dtask *t = dispatch_find(d, token);
+    if (t != NULL && t->state == DTASK_HYDRATING && !t->aside) {
+        list_remove(&t->link);
+        t->queue->hydrating--;
+        t->aside = true;
+        queue_hot(d, t->queue);
+    }
+}
+
+void dispatch_hydrated(struct dispatch *d, const struct task_token *token,
+                       const struct dispatch_task *filled, bool late)
+{
+    LOOP_OWNED(d->c.loop);
+    if (!late) {
+        hydrating_less(d);
     }
     struct dtask *t = dispatch_find(d, token);
     if (t == NULL || t->t.has_input || t->state == DTASK_WAITING) {
         return;
     }
-    if (!found) {
+    if (filled == NULL) {
         dtask_free(d, t);
         return;
     }
+    t->hearsay = false;
     if (t->state == DTASK_GRANTED || t->state == DTASK_CONFIRMING) {
         return; /* its worker has it, after all */
     }
@@ -446,7 +482,12 @@ void dispatch_hydrated(struct dispatch *d, const struct task_token *token, bool 
     t->t.input = filled->input;
     t->t.has_input = true;
     dtask_keep_texts(d, t, !list_empty(&t->queue->polls));
-    t->queue->hydrating -= t->state == DTASK_HYDRATING ? 1 : 0;
+    if (t->aside) {
+        list_push_front(&t->queue->ready, &t->link);
+    } else if (t->state == DTASK_HYDRATING) {
+        t->queue->hydrating--;
+    }
+    t->aside = false;
     t->state = DTASK_READY;
     queue_hot(d, t->queue);
 }

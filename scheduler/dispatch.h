@@ -83,7 +83,9 @@ struct dtask {
     struct dispatch_session *session;
     struct dispatch_queue *queue;
     struct wall heartbeat_due; /* 0 = none running */
-    char *blob;                /* owned copy of the texts; NULL while they are borrowed */
+    bool aside;                /* HYDRATING, and in no list: see dispatch_hydrate_late */
+    bool hearsay; /* found in the table, which may have been read before a turn that closed it */
+    char *blob;   /* owned copy of the texts; NULL while they are borrowed */
     size_t blob_size;
     struct list borrowed; /* tasks whose texts must be copied by dispatch_flush */
 };
@@ -169,9 +171,12 @@ void dispatch_round_begins(struct dispatch *d);
 void dispatch_round_ends(struct dispatch *d);
 bool dispatch_wants_more(const struct dispatch *d);
 void dispatch_refilled(struct dispatch *d);
-/* Input of a task as asked by "hydrate", once for each asked; "found" false: the task is no more. */
-void dispatch_hydrated(struct dispatch *d, const struct task_token *t, bool found,
-                       const struct dispatch_task *filled);
+/* The input of a task as asked by "hydrate"; NULL: the task is no more. For each that was asked for, either
+ * this or dispatch_hydrate_late, which says that the answer may take long: other tasks of the queue are
+ * dispatched meanwhile. After that this again, with "late". */
+void dispatch_hydrated(struct dispatch *d, const struct task_token *t,
+                       const struct dispatch_task *filled, bool late);
+void dispatch_hydrate_late(struct dispatch *d, const struct task_token *t);
 /* The deadline announced by "timed_out" could not be acted upon: announce it again in a second. */
 void dispatch_deadline_again(struct dispatch *d, const struct task_token *t);
 struct dtask *dispatch_find(struct dispatch *d, const struct task_token *t);
@@ -194,10 +199,11 @@ uint32_t dispatch_session_tenant(const struct dispatch_session *s);
 void dispatch_give_back(struct dispatch *d, struct dispatch_session *s, const struct task_token *t);
 /* The worker says that it works on the attempt ("s" NULL: no worker does, somebody looks after it). ERR_OK:
  * its clock is restarted, the lease renewed, and an attempt that nobody has is the session's again.
- * ERR_STALE: not known here; the execution knows whether it is open, and if so: dispatch_hold. */
+ * ERR_STALE: not known here, or from the table only; the execution knows whether it is open, and if so:
+ * dispatch_hold. */
 enum err dispatch_heartbeat(struct dispatch *d, struct dispatch_session *s,
                             const struct task_token *t);
-/* An open attempt that was not known here, and that the worker of the session works on. */
+/* An attempt that is open, says the execution, and that the worker of the session works on. */
 void dispatch_hold(struct dispatch *d, struct dispatch_session *s, const struct dispatch_task *t);
 
 /* Registers the poll for "queues"; answered by a flush when tasks were found, when "closing", or at

@@ -245,7 +245,7 @@ enum err dispatch_heartbeat(struct dispatch *d, struct dispatch_session *s,
         dispatch_heard(d, s);
     }
     struct dtask *t = dispatch_find(d, token);
-    if (t == NULL) {
+    if (t == NULL || t->hearsay) {
         return ERR_STALE;
     }
     if (s != NULL && t->state != DTASK_WAITING && t->session == NULL) {

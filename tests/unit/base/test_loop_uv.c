@@ -382,6 +382,7 @@ END_TEST
 struct two {
     struct loop *loop;
     struct loop_timer far, near;
+    int left; /* times that the nearer one is still to fire */
     struct gate done;
 };
 
@@ -528,6 +529,49 @@ START_TEST(errors_are_reported_as_readiness)
 }
 END_TEST
 
+/* A clock whose every reading is three microseconds after the one before: what the loop computes
+ * from two readings may lie on two sides of a deadline. */
+struct ticking {
+    struct clock clock;
+    int64_t us;
+};
+
+static struct mono ticking_mono(struct clock *c)
+{
+    return (struct mono){CONTAINER_OF(c, struct ticking, clock)->us += 3};
+}
+
+enum { NEAR_US = 200 };
+
+static void fired_near(struct loop_timer *t)
+{
+    struct two *x = CONTAINER_OF(t, struct two, near);
+    if (--x->left > 0) {
+        loop_timer_after(x->loop, t, x->left);
+    } else {
+        gate_open(&x->done);
+    }
+}
+
+static void near_start(void *arg)
+{
+    struct two *x = arg;
+    loop_timer_after(x->loop, &x->near, x->left);
+}
+
+START_TEST(a_deadline_that_passes_while_the_wake_up_is_set_is_kept)
+{
+    struct ticking clock = {.clock = {.mono = ticking_mono}};
+    struct two x = {.near = {.fired = fired_near}, .left = NEAR_US};
+    gate_init(&x.done);
+    x.loop = loop_uv_new(&clock.clock, "ticking");
+    on_loop(x.loop, near_start, &x);
+    gate_wait(&x.done, 1);
+    loop_free(x.loop);
+    gate_fini(&x.done);
+}
+END_TEST
+
 /* ---- slow callbacks ---- */
 
 struct collected {
@@ -582,6 +626,7 @@ int main(void)
                                   timers_are_never_early_and_in_order,
                                   timers_stop_and_move_inside_callbacks,
                                   a_nearer_timer_moves_the_wake_up,
+                                  a_deadline_that_passes_while_the_wake_up_is_set_is_kept,
                                   descriptors_of_a_pipe,
                                   errors_are_reported_as_readiness,
                                   slow_callbacks_are_reported,

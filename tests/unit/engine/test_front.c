@@ -535,6 +535,129 @@ START_TEST(watches_of_one_client)
 }
 END_TEST
 
+/* Bytes that the node has taken at most since "mem" was noted. */
+static void memory_note(struct fixture *f, size_t *mem)
+{
+    *mem = f->node_host->region.bytes;
+    f->node_host->region.bytes_max = *mem;
+}
+
+static size_t memory_taken(const struct fixture *f, size_t mem)
+{
+    return f->node_host->region.bytes_max - mem;
+}
+
+/* Two thousand wait for one end, of a quarter of a megabyte: it is made once, and who has no room for it
+ * in his frame is told to ask again. */
+START_TEST(many_watch_one)
+{
+    enum { FRAMES = 2, EACH = 1000, SIZE = 250000 };
+    struct fixture f;
+    struct crowd *c = MEM_NEW(struct crowd);
+    size_t mem;
+    fixture_setup(&f, (uint64_t)_i);
+    crowd_join(&f, c, "t", 1);
+    crowd_define(c, "one", one_task);
+    crowd_start(c, "one", "x", STR("{}"));
+    crowd_poll(c, "work", 1, 1000);
+    RUN_UNTIL(&f, c->tasks == 1, 5 * US_PER_S);
+    struct msg m = {.type = MSG_WATCH};
+    m.u.watch.execution = str_of(c->execution);
+    m.u.watch.wait_ms = 60000;
+    for (int i = 0; i < FRAMES; i++) {
+        crowd_send(c, &m, EACH);
+    }
+    world_run(f.world, f.world->now_us + US_PER_S);
+    ck_assert_uint_eq(c->watched, 0);
+    memory_note(&f, &mem);
+    struct msg_completion done = {.token = c->tokens[0], .output = text_of(SIZE)};
+    m = (struct msg){.type = MSG_POLL};
+    m.u.poll.completions = &done;
+    m.u.poll.completions_len = 1;
+    crowd_send(c, &m, 1);
+    text_free(done.output);
+    RUN_UNTIL(&f, c->watched + c->limits == FRAMES * EACH, 5 * US_PER_S);
+    ck_assert_uint_eq(c->watched, c->ended);
+    ck_assert_uint_gt(c->ended, FRAMES * 30);
+    ck_assert_msg(memory_taken(&f, mem) < 4 * MESSAGE_SIZE_MAX, "%zu", memory_taken(&f, mem));
+    memory_note(&f, &mem); /* and of one that has ended already */
+    m = (struct msg){.type = MSG_WATCH};
+    m.u.watch.execution = str_of(c->execution);
+    uint32_t before = c->messages;
+    crowd_send(c, &m, EACH);
+    RUN_UNTIL(&f, c->messages == before + EACH, 5 * US_PER_S);
+    ck_assert_msg(memory_taken(&f, mem) < 3 * MESSAGE_SIZE_MAX, "%zu", memory_taken(&f, mem));
+    fixture_teardown(&f);
+    mem_free(c);
+}
+END_TEST
+
+/* A thousand ask about one execution: a few at a time have its texts in hand. */
+START_TEST(many_describe_one)
+{
+    enum { EACH = 1000, SIZE = 250000 };
+    struct fixture f;
+    struct crowd *c = MEM_NEW(struct crowd);
+    size_t mem;
+    fixture_setup(&f, (uint64_t)_i);
+    crowd_join(&f, c, "t", 1);
+    crowd_define(c, "one", one_task);
+    struct str input = text_of(SIZE);
+    crowd_start(c, "one", "x", input);
+    text_free(input);
+    struct msg m = {.type = MSG_DESCRIBE};
+    m.u.describe.execution = str_of(c->execution);
+    uint32_t before = c->messages;
+    memory_note(&f, &mem);
+    crowd_send(c, &m, EACH);
+    RUN_UNTIL(&f, c->messages == before + EACH, 20 * US_PER_S);
+    ck_assert_uint_eq(c->limits, c->errors);
+    ck_assert_msg(memory_taken(&f, mem) < 5 * MESSAGE_SIZE_MAX, "%zu", memory_taken(&f, mem));
+    fixture_teardown(&f);
+    mem_free(c);
+}
+END_TEST
+
+/* Answers that are ready do not wait for a watch in their frame, when they are large. */
+START_TEST(a_wait_beside_answers)
+{
+    enum { SIZE = 5000 };
+    struct fixture f;
+    struct crowd *c = MEM_NEW(struct crowd);
+    struct buf b;
+    struct msg_writer w;
+    fixture_setup(&f, (uint64_t)_i);
+    crowd_join(&f, c, "t", 1);
+    crowd_define(c, "one", one_task);
+    struct str input = text_of(SIZE);
+    crowd_start(c, "one", "x", input);
+    text_free(input);
+    struct str q = STR("other");
+    struct msg poll = {.type = MSG_POLL, .corr = 1}, watch = {.type = MSG_WATCH, .corr = 2},
+               describe = {.type = MSG_DESCRIBE, .corr = 3};
+    poll.u.poll.queues = &q;
+    poll.u.poll.queues_len = 1;
+    poll.u.poll.capacity = 1;
+    poll.u.poll.wait_ms = 60000;
+    watch.u.watch.execution = describe.u.describe.execution = str_of(c->execution);
+    watch.u.watch.wait_ms = 60000;
+    buf_init(&b, 0);
+    msg_writer_begin(&w, &b);
+    ck_assert_int_eq(msg_writer_add(&w, &poll, NULL), ERR_OK);
+    ck_assert_int_eq(msg_writer_add(&w, &watch, NULL), ERR_OK);
+    ck_assert_int_eq(msg_writer_add(&w, &describe, NULL), ERR_OK);
+    msg_writer_end(&w);
+    uint32_t before = c->messages;
+    crowd_bytes(c, buf_str(&b));
+    RUN_UNTIL(&f, c->messages == before + 3, US_PER_S);
+    ck_assert_uint_eq(c->polls + c->watched, 2);
+    ck_assert_uint_eq(c->ended, 0);
+    buf_fini(&b);
+    fixture_teardown(&f);
+    mem_free(c);
+}
+END_TEST
+
 /* A node that drains answers who waits, and says that it is going away. */
 START_TEST(news_of_a_drain)
 {
@@ -612,6 +735,9 @@ int main(void)
     tcase_add_loop_test(c, tenants_without_end, 0, 2);
     tcase_add_loop_test(c, padded_polls, 0, 2);
     tcase_add_loop_test(c, watches_of_one_client, 0, 3);
+    tcase_add_loop_test(c, many_watch_one, 0, 3);
+    tcase_add_loop_test(c, many_describe_one, 0, 3);
+    tcase_add_loop_test(c, a_wait_beside_answers, 0, 3);
     tcase_add_loop_test(c, news_of_a_drain, 0, 3);
     tcase_add_loop_test(c, news_of_an_eviction, 0, 3);
     suite_add_tcase(s, c);

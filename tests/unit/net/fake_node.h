@@ -426,12 +426,11 @@ static inline bool fake_handle(struct fake_node *n, struct net_request *r, struc
         *out = fake_error(ERR_PROTOCOL, "hello first");
         return true;
     }
-    if (in->type != MSG_HELLO && in->type != MSG_STATUS && in->type != MSG_POLL &&
-        n->state == MSG_NODE_GOING_AWAY) {
+    if (in->type != MSG_HELLO && n->state == MSG_NODE_GOING_AWAY && in->type != MSG_POLL) {
         *out = fake_error(ERR_GOING_AWAY, "going away");
         return true;
     }
-    if (in->type != MSG_HELLO && in->type != MSG_STATUS && n->state == MSG_NODE_STANDBY) {
+    if (in->type != MSG_HELLO && n->state == MSG_NODE_STANDBY) {
         *out = fake_error(ERR_STANDBY, "standing by");
         return true;
     }

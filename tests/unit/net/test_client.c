@@ -460,27 +460,6 @@ START_TEST(standby_only)
 }
 END_TEST
 
-/* Somebody who looks at a node gets to see it whatever it is; work still goes elsewhere. */
-START_TEST(any_state)
-{
-    struct fake_cluster *f = fake_new();
-    fake_node_start(f, 0, MSG_NODE_STANDBY);
-    carillon_options o = {.addresses = f->nodes[0].address, .timeout_ms = 5000, .any_state = true};
-    carillon_client *c = NULL;
-    carillon_error e = {0};
-    char *json = NULL;
-    must(carillon_client_new(&o, &c, &e), &e);
-    must(carillon_node_status(c, &json, &e), &e);
-    ck_assert_ptr_nonnull(json);
-    carillon_string_free(json);
-    fake_node_state(f, 0, MSG_NODE_GOING_AWAY);
-    must(carillon_node_status(c, &json, &e), &e);
-    carillon_string_free(json);
-    carillon_client_free(c);
-    fake_free(f);
-}
-END_TEST
-
 START_TEST(busy_node)
 {
     struct fake_cluster *f = fake_new();
@@ -697,7 +676,6 @@ int main(void)
     tcase_add_loop_test(t, lost_answers, 0, 2);
     tcase_add_test(t, moves_on);
     tcase_add_test(t, standby_only);
-    tcase_add_test(t, any_state);
     tcase_add_test(t, busy_node);
     tcase_add_test(t, heartbeats_and_stop);
     tcase_add_test(t, long_handlers_are_named);

@@ -362,6 +362,43 @@ START_TEST(a_bad_message_does_not_spoil_the_next)
 }
 END_TEST
 
+/* What a writer makes a reader reads: the bound on values is a message's, not the frame's. */
+START_TEST(a_frame_of_many_values)
+{
+    enum { ROWS = MSG_ROWS_MAX, PAGES = 2 * PACK_ITEMS_MAX / (6 * ROWS) };
+    struct msg_list_row *rows = arena_zalloc(&arena, ROWS * sizeof(*rows));
+    struct msg m = {.type = MSG_LIST_OK};
+    struct msg_writer w;
+    struct msg_reader r;
+    struct buf frame;
+    enum err e;
+    for (uint32_t i = 0; i < ROWS; i++) {
+        rows[i] = (struct msg_list_row){.execution = STR("x"),
+                                        .workflow = STR("w"),
+                                        .name = STR("n"),
+                                        .started_at_ms = 7};
+    }
+    m.u.list_ok.rows = rows;
+    m.u.list_ok.rows_len = ROWS;
+    buf_init(&frame, 0);
+    msg_writer_begin(&w, &frame);
+    for (uint32_t i = 0; i < PAGES; i++) {
+        ck_assert_int_eq(msg_writer_add(&w, &m, NULL), ERR_OK);
+    }
+    msg_writer_end(&w);
+    ck_assert_int_eq(msg_reader_begin(&r, buf_str(&frame), &arena, NULL), ERR_OK);
+    for (uint32_t i = 0; i < PAGES; i++) {
+        struct err_detail d = {0};
+        ck_assert(msg_reader_next(&r, &m, &e, &d));
+        ck_assert_msg(e == ERR_OK, "%" PRIu32 ": %s", i, d.text);
+        ck_assert_uint_eq(m.u.list_ok.rows_len, ROWS);
+        arena_reset(&arena, 0);
+    }
+    ck_assert_int_eq(msg_reader_end(&r, NULL), ERR_OK);
+    buf_fini(&frame);
+}
+END_TEST
+
 /* An answer that does not fit the frame is left out; what was written stays, smaller ones follow. */
 START_TEST(a_full_frame_takes_smaller_messages)
 {
@@ -573,6 +610,7 @@ int main(void)
     tcase_add_loop_test(c, over_the_limit, 0, types);
     tcase_add_test(c, fields_to_come);
     tcase_add_test(c, a_bad_message_does_not_spoil_the_next);
+    tcase_add_test(c, a_frame_of_many_values);
     tcase_add_test(c, a_full_frame_takes_smaller_messages);
     tcase_add_test(c, a_node_reads_requests_only);
     tcase_add_test(c, table);

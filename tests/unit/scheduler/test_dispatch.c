@@ -252,7 +252,7 @@ static void told_waiting_body(void)
     ck_assert_uint_eq(granted, 0);
     ck_assert_uint_eq(stats().waiting, 4);
     ck_assert_uint_eq(stats().confirming, 0);
-    dispatch_hydrated(d, &t[1].token, true, &t[1]); /* asked for before */
+    dispatch_hydrated(d, &t[1].token, &t[1], true); /* asked for before */
     ck_assert_uint_eq(stats().ready, 0);
     ck_assert_int_eq(dispatch_heartbeat(d, NULL, &t[2].token), ERR_OK);
     dispatch_forget(d, &t[2].token); /* over, by token */
@@ -286,7 +286,7 @@ static void named_body(void)
 static void filled_again(uint64_t seq)
 {
     struct dispatch_task t = task(seq, "q");
-    dispatch_hydrated(d, &t.token, true, &t);
+    dispatch_hydrated(d, &t.token, &t, false);
     dispatch_flush(d);
 }
 static void out_again_body(void)
@@ -502,10 +502,74 @@ static void confirm_body(void)
     ck_assert_uint_eq(stats().confirming, 1);
     ck_assert_uint_eq(granted, 0);
 }
+/* What the table says may be over by the time it is heard: a heartbeat has to ask the execution. */
+static void hearsay_body(void)
+{
+    struct dispatch_task early = task(1, "q"), late = task(2, "q"), third = task(3, "q");
+    struct dispatch_session *s = hello(1, &early.token, 1);
+    found(1);
+    found(2);
+    found(3);
+    ck_assert_uint_eq(stats().granted, 1);
+    ck_assert_int_eq(dispatch_heartbeat(d, s, &early.token), ERR_STALE);
+    ck_assert_int_eq(dispatch_heartbeat(d, s, &late.token), ERR_STALE);
+    dispatch_hold(d, s, &early); /* it was asked */
+    ck_assert_int_eq(dispatch_heartbeat(d, s, &early.token), ERR_OK);
+    dispatch_hold(d, s, &late);
+    ck_assert_uint_eq(stats().granted, 2);
+    dispatch_add(d, &third); /* a turn says so */
+    ck_assert_int_eq(dispatch_heartbeat(d, s, &third.token), ERR_OK);
+    ck_assert_uint_eq(stats().granted, 3);
+    ck_assert_uint_eq(stats().confirming, 0);
+}
+START_TEST(what_the_table_says_is_hearsay)
+{
+    run(hearsay_body);
+}
+END_TEST
+
+/* An execution that cannot be read now keeps nobody waiting but itself. */
+static void late_body(void)
+{
+    struct dispatch_session *s = hello(1, NULL, 0);
+    for (uint64_t i = 1; i <= 3; i++) {
+        struct dispatch_task t = task(i, "q");
+        t.has_input = false;
+        dispatch_found(d, &t, (struct mono){0});
+    }
+    ask(0, s, "q", 3, 60 * US_PER_S);
+    dispatch_flush(d);
+    ck_assert_uint_eq(hydrations, 3);
+    struct dispatch_task t = task(2, "q");
+    dispatch_hydrated(d, &t.token, &t, false);
+    t = task(1, "q");
+    dispatch_hydrate_late(d, &t.token);
+    dispatch_flush(d);
+    ck_assert_uint_eq(granted, 0); /* the third is about to come */
+    t = task(3, "q");
+    dispatch_hydrated(d, &t.token, &t, false);
+    dispatch_flush(d);
+    ck_assert_uint_eq(granted, 2);
+    ck_assert_uint_eq(stats().ready, 1);
+    ask(1, s, "q", 3, 60 * US_PER_S);
+    dispatch_flush(d);
+    ck_assert_uint_eq(hydrations, 3); /* it is not asked for again */
+    t = task(1, "q");
+    dispatch_hydrated(d, &t.token, &t, true);
+    dispatch_flush(d);
+    ck_assert_uint_eq(granted, 3);
+    ck_assert_uint_eq(stats().ready, 0);
+}
+START_TEST(an_input_that_comes_late)
+{
+    run(late_body);
+}
+END_TEST
+
 static void filled_body(void)
 {
     struct dispatch_task t = task(3, "q");
-    dispatch_hydrated(d, &t.token, true, &t);
+    dispatch_hydrated(d, &t.token, &t, false);
     dispatch_flush(d);
 }
 START_TEST(found_tasks_wait_for_confirmation)
@@ -804,6 +868,8 @@ int main(void)
                                   a_worker_that_comes_back_keeps_what_it_lists,
                                   a_worker_that_stays_away_loses_its_tasks,
                                   found_tasks_wait_for_confirmation,
+                                  what_the_table_says_is_hearsay,
+                                  an_input_that_comes_late,
                                   deadlines_of_attempts,
                                   a_backlog_stays_in_the_store,
                                   deadlines_of_what_is_left_are_kept,
