@@ -127,7 +127,8 @@ static int metric_cmp(const void *a, const void *b)
 
 static void put_seconds(struct buf *out, int64_t us)
 {
-    buf_printf(out, "%" PRId64 ".%06" PRId64, us / 1000000, us % 1000000);
+    uint64_t size = us < 0 ? (uint64_t)0 - (uint64_t)us : (uint64_t)us;
+    buf_printf(out, "%s%" PRIu64 ".%06" PRIu64, us < 0 ? "-" : "", size / 1000000, size % 1000000);
 }
 
 /* "<family><suffix>{<labels>,<le>}" up to and including the space. */
@@ -170,7 +171,17 @@ static void put_histogram(struct buf *out, const struct metric *m)
 
 static const char *metric_type(enum metric_kind kind)
 {
-    return kind == METRIC_GAUGE ? "gauge" : kind == METRIC_HISTOGRAM ? "histogram" : "counter";
+    switch (kind) {
+    case METRIC_GAUGE:
+    case METRIC_GAUGE_SECONDS:
+        return "gauge";
+    case METRIC_HISTOGRAM:
+        return "histogram";
+    case METRIC_COUNTER:
+    case METRIC_SECONDS:
+        break;
+    }
+    return "counter";
 }
 
 static void put_head(struct buf *out, const struct metric *m)
@@ -197,7 +208,7 @@ static void put_metric(struct buf *out, const struct metric *m)
         return;
     }
     put_series(out, m, "", NULL);
-    if (m->kind == METRIC_SECONDS) {
+    if (m->kind == METRIC_SECONDS || m->kind == METRIC_GAUGE_SECONDS) {
         put_seconds(out, metric_value(m));
     } else {
         buf_printf(out, "%" PRId64, metric_value(m));

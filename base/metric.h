@@ -1,7 +1,7 @@
 /* Metrics from tables. Each folder that measures something has three small files:
  *
  *   metrics.def   rows METRIC(kind, ident, "carillon_<folder>_<what>_<unit>", "Help sentence.")
- *                 with kind COUNTER, GAUGE, SECONDS or HISTOGRAM, without semicolons
+ *                 with kind COUNTER, GAUGE, SECONDS, GAUGE_SECONDS or HISTOGRAM, without semicolons
  *   metrics.h     #define METRIC METRIC_DECLARE
  *                 #include "<folder>/metrics.def"
  *                 #undef METRIC
@@ -24,7 +24,8 @@ enum metric_kind {
     METRIC_COUNTER,
     METRIC_GAUGE,
     METRIC_HISTOGRAM,
-    METRIC_SECONDS, /* a counter of microseconds, written in seconds */
+    METRIC_SECONDS,       /* a counter of microseconds, written in seconds */
+    METRIC_GAUGE_SECONDS, /* a gauge of microseconds, written in seconds */
 };
 
 enum { METRIC_BUCKETS = 28 }; /* powers of two of microseconds: 1 µs .. 134 s, then +Inf */

@@ -22,6 +22,8 @@ struct daemon;
 struct daemon *daemon_start(const struct daemon_config *config, struct err_detail *detail);
 /* Where clients connect: "tcp://127.0.0.1:7070", the port resolved. */
 const char *daemon_address(const struct daemon *d);
+/* Of the admin port: "127.0.0.1:8080", the port resolved; empty when there is none. */
+const char *daemon_admin(const struct daemon *d);
 /* True when the node owns its lanes, waiting at most "us". */
 bool daemon_wait_active(struct daemon *d, int64_t us);
 /* Facts about the database for banners: durability profile and version, as text. */

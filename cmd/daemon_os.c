@@ -3,6 +3,7 @@
 #include "base/prelude.h"
 
 #include "cmd/daemon.h"
+#include "cmd/process.h"
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -35,7 +36,10 @@ struct daemon {
     struct latch started, active, stopped, closed;
     struct err_detail detail;
     char address[256];
+    char admin[128];
+    char server[64]; /* "PostgreSQL 15.20" */
     char database[128];
+    struct node_config node_config;
 };
 
 static void on_incarnation(void *arg, const struct uuid *incarnation)
@@ -50,10 +54,15 @@ static void on_started(struct node_events *ev, enum err e, struct str address, s
     if (e == ERR_OK) {
         (void)snprintf(d->address, sizeof(d->address), "%.*s", STR_ARG(address));
     } else {
-        (void)err_set(&d->detail, e, "cannot listen at %.*s: %.*s", STR_ARG(d->c->node.listen),
-                      STR_ARG(detail));
+        (void)err_set(&d->detail, e, "cannot listen at %.*s", STR_ARG(detail));
     }
     latch_set(&d->started, e == ERR_OK ? STARTED_OK : STARTED_FAILED);
+}
+
+static void on_admin(struct node_events *ev, struct str address)
+{
+    struct daemon *d = CONTAINER_OF(ev, struct daemon, events);
+    (void)snprintf(d->admin, sizeof(d->admin), "%.*s", STR_ARG(address));
 }
 
 static void on_state(struct node_events *ev, enum owner_state s)
@@ -137,17 +146,23 @@ struct daemon *daemon_start(const struct daemon_config *config, struct err_detai
     struct migrate_result migrated = {0};
     d->c = config;
     latches(d, latch_init);
-    d->events =
-        (struct node_events){.started = on_started, .state = on_state, .stopped = on_stopped};
+    d->events = (struct node_events){.admin = on_admin,
+                                     .started = on_started,
+                                     .state = on_state,
+                                     .stopped = on_stopped};
     if (arm_faults(d, detail) != ERR_OK ||
         migrate_run(config->database, config->node.shard,
                     config->lanes != 0 ? config->lanes : LANES_PER_SHARD_DEFAULT, &migrated,
                     detail) != ERR_OK) {
         return give_up(d, detail);
     }
-    (void)snprintf(d->database, sizeof(d->database), "PostgreSQL %d.%d, durability %s",
-                   migrated.server_version / 10000, migrated.server_version % 10000,
+    (void)snprintf(d->server, sizeof(d->server), "PostgreSQL %d.%d",
+                   migrated.server_version / 10000, migrated.server_version % 10000);
+    (void)snprintf(d->database, sizeof(d->database), "%s, durability %s", d->server,
                    migrated.replicated ? "replicated" : "local");
+    d->node_config = config->node;
+    d->node_config.database = str_of(d->server);
+    d->node_config.replicated = migrated.replicated;
     d->loops = loop_uv_factory(os_clock());
     d->store_loop = d->loops->make(d->loops, "store");
     d->blocking =
@@ -164,7 +179,7 @@ struct daemon *daemon_start(const struct daemon_config *config, struct err_detai
                                                       .faults = &d->faults,
                                                       .pool = d->blocking});
     d->coord = coord_db_new();
-    d->node = node_start(&config->node,
+    d->node = node_start(&d->node_config,
                          &(struct node_ports){.loops = d->loops,
                                               .clock = os_clock(),
                                               .transport = transport_nng(),
@@ -173,7 +188,10 @@ struct daemon *daemon_start(const struct daemon_config *config, struct err_detai
                                               .faults = &d->faults,
                                               .seed = os_random_u64(),
                                               .incarnation = on_incarnation,
-                                              .incarnation_arg = d},
+                                              .incarnation_arg = d,
+                                              .http = http_mhd(),
+                                              .store_loop = d->store_loop,
+                                              .process = process_sample},
                          &d->events);
     int started = latch_wait(&d->started, START_US);
     if (started == 0) { /* a loop hangs: what it may still touch stays; the process is to end */
@@ -187,6 +205,11 @@ struct daemon *daemon_start(const struct daemon_config *config, struct err_detai
 const char *daemon_address(const struct daemon *d)
 {
     return d->address;
+}
+
+const char *daemon_admin(const struct daemon *d)
+{
+    return d->admin;
 }
 
 const char *daemon_database_text(const struct daemon *d)

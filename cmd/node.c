@@ -13,7 +13,7 @@ LOG_MODULE("node");
 #define CARILLON_VERSION "0.1.0"
 #endif
 
-enum { LOOPS_MAX = ENGINE_SHARDS_MAX + 2 };
+enum { LOOPS_MAX = ENGINE_SHARDS_MAX + 3 };
 
 struct node {
     struct node_config c;
@@ -22,7 +22,10 @@ struct node {
     struct loop *loops[LOOPS_MAX];
     uint32_t loops_len;
     struct engine *engine;
+    struct admin *admin; /* NULL: no admin port */
     struct arena texts;
+    enum err failed; /* why the node does not start */
+    struct err_detail detail;
 };
 
 const char *carillon_version_text(void)
@@ -45,7 +48,10 @@ void node_config_defaults(struct node_config *c)
                               .definition_us = US_PER_HOUR,
                               .batches = 2,
                               .batch_min = 64,
-                              .requests_max = 20000};
+                              .requests_max = 20000,
+                              .admin = STR("127.0.0.1:8080"),
+                              .admin_taken = ADMIN_TAKEN_OFF,
+                              .admin_queue = 100};
 }
 
 static void on_incarnation(void *arg, const struct uuid *incarnation)
@@ -56,22 +62,76 @@ static void on_incarnation(void *arg, const struct uuid *incarnation)
     }
 }
 
+static void on_given_up(void *arg)
+{
+    struct node *n = arg;
+    n->events->started(n->events, n->failed, STR_NONE, str_of(n->detail.text));
+}
+
+/* The engine has ended; the admin port follows, then the reason is told. */
+static void on_engine_given_up(void *arg)
+{
+    struct node *n = arg;
+    if (n->admin != NULL) {
+        admin_stop(n->admin, on_given_up, n);
+    } else {
+        on_given_up(n);
+    }
+}
+
 static void on_started(void *arg, enum err e, struct str address, const struct err_detail *d)
 {
     struct node *n = arg;
+    if (e != ERR_OK) {
+        n->failed = e;
+        n->detail = *d;
+        err_wrap(&n->detail, "%.*s", STR_ARG(n->c.listen));
+        on_engine_given_up(n);
+        return;
+    }
     n->events->started(n->events, e, address, str_of(d->text));
 }
 
 static void on_state(void *arg, enum owner_state s)
 {
     struct node *n = arg;
+    if (n->admin != NULL) {
+        admin_state(n->admin, s);
+    }
     n->events->state(n->events, s);
 }
 
-static void on_stopped(void *arg)
+static void on_closed(void *arg)
 {
     struct node *n = arg;
     n->events->stopped(n->events);
+}
+
+/* The admin port stays open while the engine drains: health tells of it. */
+static void on_stopped(void *arg)
+{
+    struct node *n = arg;
+    if (n->admin != NULL) {
+        admin_stop(n->admin, on_closed, n);
+    } else {
+        on_closed(n);
+    }
+}
+
+/* The admin port opens first, so that health can tell of the start. */
+static void on_admin(void *arg, enum err e, struct str address, const struct err_detail *d)
+{
+    struct node *n = arg;
+    if (e != ERR_OK) {
+        n->failed = e;
+        (void)err_set(&n->detail, e, "admin port %s", d->text);
+        engine_stop(n->engine, on_engine_given_up, n);
+        return;
+    }
+    if (address.size > 0 && n->events->admin != NULL) {
+        n->events->admin(n->events, address);
+    }
+    engine_start(n->engine);
 }
 
 static struct loop *loop_make(struct node *n, const char *name)
@@ -125,6 +185,30 @@ static void engine_make(struct node *n)
     n->engine = engine_new(&ec);
 }
 
+static void admin_make(struct node *n)
+{
+    struct admin_config ac = {.http = n->p.http,
+                              .engine = n->engine,
+                              .seed = n->p.seed,
+                              .listen = n->c.admin,
+                              .taken = n->c.admin_taken,
+                              .queue_max = n->c.admin_queue,
+                              .version = str_of(CARILLON_VERSION),
+                              .database = n->c.database,
+                              .replicated = n->c.replicated,
+                              .process = n->p.process,
+                              .started = on_admin,
+                              .arg = n};
+    for (uint32_t i = 0; i < n->loops_len; i++) {
+        ac.watched[ac.watched_len++] = n->loops[i];
+    }
+    if (n->p.store_loop != NULL) {
+        ac.watched[ac.watched_len++] = n->p.store_loop;
+    }
+    ac.loop = loop_make(n, "admin");
+    n->admin = admin_new(&ac);
+}
+
 struct node *node_start(const struct node_config *config, const struct node_ports *ports,
                         struct node_events *events)
 {
@@ -136,12 +220,20 @@ struct node *node_start(const struct node_config *config, const struct node_port
     n->c.node_id = str_dup(&n->texts, config->node_id);
     n->c.listen = str_dup(&n->texts, config->listen);
     engine_make(n);
-    engine_start(n->engine);
+    if (n->p.http != NULL && n->c.admin.size > 0) {
+        admin_make(n);
+        admin_start(n->admin);
+    } else {
+        engine_start(n->engine);
+    }
     return n;
 }
 
 void node_stop(struct node *n)
 {
+    if (n->admin != NULL) {
+        admin_drain(n->admin);
+    }
     engine_stop(n->engine, on_stopped, n);
 }
 
@@ -154,6 +246,7 @@ void node_free(struct node *n)
     for (uint32_t i = 0; i < n->loops_len; i++) {
         loop_free(n->loops[i]);
     }
+    admin_free(n->admin);
     arena_fini(&n->texts);
     mem_free(n);
 }

@@ -5,6 +5,7 @@
 
 #include "base/fault.h"
 #include "base/loop.h"
+#include "cmd/admin.h"
 #include "engine/engine.h"
 
 /* What a node needs from outside; all borrowed for the node's life. */
@@ -19,6 +20,10 @@ struct node_ports {
     /* The store's sessions must carry this incarnation; on the control loop. NULL: not wanted. */
     void (*incarnation)(void *arg, const struct uuid *incarnation);
     void *incarnation_arg;
+    /* For the admin port; NULL: there is none. */
+    struct http *http;
+    struct loop *store_loop; /* watched like the node's own; may be NULL */
+    void (*process)(struct admin_process *out);
 };
 
 /* Plain values; node_conf.h makes them from the user's configuration. Texts are copied. */
@@ -38,17 +43,24 @@ struct node_config {
     uint32_t batches;      /* commit.maxInFlight */
     uint32_t batch_min;    /* commit.minTurns */
     uint32_t requests_max; /* threadPools.workflow.queueCapacity */
-    uint32_t tasks_max;    /* open tasks without a worker kept in memory; 0: DISPATCH_TASKS_MAX */
+    struct str admin;      /* "127.0.0.1:8080"; empty: no admin port */
+    enum admin_taken admin_taken;
+    uint32_t admin_queue; /* threadPools.http.queueCapacity */
+    struct str database;  /* for people: "PostgreSQL 15.20" */
+    bool replicated;      /* durability profile: replicated, else local */
+    uint32_t tasks_max;   /* open tasks without a worker kept in memory; 0: DISPATCH_TASKS_MAX */
 };
 void node_config_defaults(struct node_config *c);
 
 struct node;
 
 struct node_events {
-    /* On the node's front loop. Listening (address with the port resolved), or why not. */
+    /* On the admin loop, before "started": its port is open at "address". May be NULL. */
+    void (*admin)(struct node_events *ev, struct str address);
+    /* On a loop of the node. Listening (address with the port resolved), or why not. */
     void (*started)(struct node_events *ev, enum err e, struct str address, struct str detail);
     void (*state)(struct node_events *ev, enum owner_state s);
-    /* On the control loop: drained, ownership given back. node_free may follow from outside. */
+    /* On a loop of the node: drained, ownership given back. node_free may follow from outside. */
     void (*stopped)(struct node_events *ev);
 };
 

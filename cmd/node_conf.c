@@ -20,5 +20,10 @@ void node_config_of(const struct conf *c, struct node_config *out)
         .batches = (uint32_t)c->commit_in_flight,
         .batch_min = (uint32_t)c->commit_min,
         .requests_max = (uint32_t)c->workflow_queue,
+        .admin = c->admin_listen,
+        /* Who names an address means it. */
+        .admin_taken =
+            c->from.admin_listen.layer == CONF_PRESET ? ADMIN_TAKEN_OFF : ADMIN_TAKEN_FAIL,
+        .admin_queue = (uint32_t)c->http_queue,
     };
 }

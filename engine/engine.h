@@ -60,7 +60,7 @@ void engine_free(struct engine *e);
  * five and lends it until "done"; then the answer may be read until engine_call_fini(). */
 struct engine_call {
     struct msg ask;    /* texts are borrowed until engine_submit returns */
-    struct str tenant; /* name; borrowed until done */
+    struct str tenant; /* name; borrowed until done; STATUS needs none */
     bool create;       /* the tenant, when there is none of that name; else NOT_FOUND */
     struct loop *loop; /* where done runs */
     void (*done)(struct engine_call *c);

@@ -63,7 +63,7 @@ struct owner {
     uint32_t fails[DUTY_COUNT]; /* in a row */
     struct loop_timer timer;
     struct loop_timer lease_timer;
-    bool lease_busy, busy, leased, clock_alarm;
+    bool started, lease_busy, busy, leased, clock_alarm;
     uint64_t system_id; /* of the store that gave the lease */
     uint32_t timeline;
     uint32_t round; /* incarnations: answers to an older one are ignored */
@@ -751,6 +751,13 @@ static void duty_start(struct owner *o, enum duty d)
     store_submit(o->c.store, &o->u.req);
 }
 
+static void finish(struct owner *o)
+{
+    fsm_move(&o->fsm, OWNER_STOPPED);
+    o->c.handler->state(o->c.handler, OWNER_STOPPED, STR_NONE);
+    o->stopped(o->stopped_arg);
+}
+
 static void release_done(struct store_req *r)
 {
     struct owner *o = CONTAINER_OF(r, struct owner, u);
@@ -759,9 +766,7 @@ static void release_done(struct store_req *r)
     }
     fault_hit(o->c.faults, FAULT_RELEASE_AFTER);
     o->busy = false;
-    fsm_move(&o->fsm, OWNER_STOPPED);
-    o->c.handler->state(o->c.handler, OWNER_STOPPED, STR_NONE);
-    o->stopped(o->stopped_arg);
+    finish(o);
 }
 
 static void release_start(struct owner *o)
@@ -874,6 +879,7 @@ void owner_free(struct owner *o)
 void owner_start(struct owner *o)
 {
     LOOP_OWNED(o->c.loop);
+    o->started = true;
     o->c.handler->incarnation(o->c.handler, &o->incarnation);
     loop_timer_after(o->c.loop, &o->lease_timer, 0);
 }
@@ -887,7 +893,11 @@ void owner_stop(struct owner *o, void (*done)(void *arg), void *arg)
     loop_timer_stop(&o->timer);
     loop_timer_stop(&o->lease_timer);
     move(o, OWNER_DRAINING, STR_NONE);
-    schedule(o);
+    if (o->started) {
+        schedule(o);
+    } else { /* a node that did not come up has nothing to give back */
+        finish(o);
+    }
 }
 
 enum owner_state owner_state(const struct owner *o)

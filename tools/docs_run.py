@@ -19,7 +19,7 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-PAGES = ["README.md", "docs/tutorial.md", "docs/workflow-test.md"]
+PAGES = ["README.md", "docs/tutorial.md", "docs/workflow-test.md", "docs/operate.md"]
 SECONDS = 400
 
 

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "cmd/admin.h"
 #include "cmd/carillon/help.h"
 #include "conf/conf.h"
 #include "engine/core/core.h"
@@ -101,7 +102,9 @@ static void write_metrics(FILE *f)
     } rows[] = {
 #define METRIC(kind, ident, name, help) {#kind, name, help},
 #include "base/metrics.def"
+#include "cmd/metrics.def"
 #include "engine/metrics.def"
+#include "net/metrics.def"
 #include "scheduler/metrics.def"
 #undef METRIC
     };
@@ -111,11 +114,45 @@ static void write_metrics(FILE *f)
         "the bounds 1 µs, 2 µs, 4 µs, ... 134 s.\n\n| metric | kind | meaning |\n|---|---|---|\n");
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         const char *kind = rows[i].kind;
-        const char *shown = strcmp(kind, "GAUGE") == 0       ? "gauge"
+        const char *shown = strncmp(kind, "GAUGE", 5) == 0   ? "gauge"
                             : strcmp(kind, "HISTOGRAM") == 0 ? "histogram"
                                                              : "counter";
         fprintf(f, "| `%s` | %s | %s |\n", rows[i].name, shown, rows[i].help);
     }
+}
+
+/* ---- the admin port ---- */
+
+static void write_admin(FILE *f)
+{
+    fprintf(f, "Operators' HTTP, served by each node at `--admin-listen`. [docs/openapi.json]"
+               "(../openapi.json), served at\n`/openapi.json`, has parameters and answers; "
+               "[Operating a node](../operate.md) says what to do with it.\n"
+               "HEAD is served wherever GET is. \"Right\" is what a caller will need once there is"
+               " a login; today\nthe port has none.\n\n"
+               "| method | path | right | body at most | what |\n|---|---|---|---:|---|\n");
+    for (size_t i = 0; admin_route_at(i) != NULL; i++) {
+        const struct admin_route *r = admin_route_at(i);
+        fprintf(f, "| %s | `%s` | %s | ", http_method_name(r->method), r->path,
+                admin_right_name(r->right));
+        if (r->body_max > 0) {
+            fprintf(f, "%zu MiB", r->body_max >> 20);
+        }
+        fprintf(f, " | %s |\n", r->help);
+    }
+    const struct http_limits *l = &http_limits_default;
+    fprintf(
+        f,
+        "\n## Limits\n\n| what | at most |\n|---|---|\n"
+        "| request line | %zu KiB |\n| header fields | %u, %zu KiB together |\n"
+        "| time for a header | %d s |\n| wait for the next request | %d s |\n"
+        "| time for a body, either way | %d s (answers: %d s) and a second for each %d bytes |\n"
+        "| connections | %u, %u from one address (IPv6: one /64) |\n"
+        "| bodies held at once | %zu MiB |\n"
+        "| requests waiting in the engine | `threadPools.http.queueCapacity`, 100 |\n",
+        l->line_size >> 10, l->fields, l->header_size >> 10, (int)(l->header_us / US_PER_S),
+        (int)(l->idle_us / US_PER_S), (int)(l->header_us / US_PER_S), (int)(l->idle_us / US_PER_S),
+        (int)l->rate, l->connections, l->connections_address, l->bodies_size >> 20);
 }
 
 /* ---- messages ---- */
@@ -711,6 +748,7 @@ int main(int argc, char **argv)
         {"errors.md", "Errors", "base/err.def", write_errors},
         {"metrics.md", "Metrics", "*/metrics.def", write_metrics},
         {"messages.md", "Messages of the client protocol", "net/msg.def", write_messages},
+        {"admin.md", "The admin port", "cmd/admin_routes.def", write_admin},
         {"faults.md", "Fault points", "base/fault.def", write_faults},
         {"configuration.md", "Configuration", "conf/keys.def", write_configuration},
         {"carillond.yaml", "Sample configuration of a Carillon node", "conf/keys.def",

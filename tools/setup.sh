@@ -19,7 +19,7 @@ when() {
 }
 when 'coord/coord_zk*.c' libzookeeper-mt-dev
 when 'coord/coord_redis*.c' libhiredis-dev
-when 'net/http_*.c' libmicrohttpd-dev libcurl4-openssl-dev
+when 'net/http_mhd*.c' libmicrohttpd-dev
 case $group in
 build) ;;
 demo | test)
@@ -31,7 +31,8 @@ demo | test)
     ;;
 esac
 if [ "$group" = test ]; then
-    packages+=(clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev llvm-14 iproute2 strace)
+    packages+=(clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev llvm-14 iproute2 strace
+        curl prometheus) # docs/operate.md; promtool
     when 'coord/coord_zk*.c' zookeeper default-jre-headless
     when 'coord/coord_redis*.c' redis-server
 fi

@@ -30,7 +30,7 @@ struct node_run *node_run_start(void)
     daemon_block_signals();
     log_set_clock(os_clock());
     (void)log_set_level(STR("*"), LOG_WARN);
-    if (!local_node_start(&n->local, NULL, "tcp://127.0.0.1:0")) {
+    if (!local_node_start(&n->local, NULL, "tcp://127.0.0.1:0", false)) {
         node_run_stop(n);
         return NULL;
     }

@@ -50,7 +50,7 @@ static bool up(struct dev *d, struct cli *c)
     const char *listen = c->listen != NULL ? c->listen
                          : c->once         ? "tcp://127.0.0.1:0"
                                            : "tcp://127.0.0.1:7070";
-    return local_node_start(&d->local, data, listen) && worker_up(d);
+    return local_node_start(&d->local, data, listen, !c->once) && worker_up(d);
 }
 
 static void down(struct dev *d)
@@ -89,12 +89,13 @@ static void banner(const struct dev *d, const struct cli *c)
 {
     (void)printf("Carillon %s, development mode: loopback only, not for production.\n"
                  "  node      %s\n"
+                 "  admin     http://%s (health, metrics, /v1)\n"
                  "  database  %s, kept in %s\n"
                  "  worker    queue \"echo\" answers with its input\n"
                  "Try:  carillon workflow create hello examples/hello.yaml\n"
                  "      carillon start hello --input '{\"name\":\"you\"}' --wait\n"
                  "Stop with Ctrl-C.\n",
-                 carillon_version(), daemon_address(d->local.node),
+                 carillon_version(), daemon_address(d->local.node), daemon_admin(d->local.node),
                  daemon_database_text(d->local.node), c->data != NULL ? c->data : "./carillon-dev");
     (void)fflush(stdout);
 }

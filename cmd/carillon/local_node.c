@@ -4,7 +4,7 @@
 
 #include "cmd/carillon/local_node.h"
 
-bool local_node_start(struct local_node *n, const char *data, const char *listen)
+bool local_node_start(struct local_node *n, const char *data, const char *listen, bool admin)
 {
     struct err_detail detail = {0};
     n->pg = pg_private_open(data, NULL, &detail);
@@ -15,6 +15,10 @@ bool local_node_start(struct local_node *n, const char *data, const char *listen
     node_config_defaults(&n->config.node);
     n->config.node.node_id = STR("dev");
     n->config.node.listen = str_of(listen);
+    n->config.node.admin_taken = ADMIN_TAKEN_ANY_PORT;
+    if (!admin) {
+        n->config.node.admin = STR_NONE;
+    }
     n->config.database = pg_private_socket_conninfo(n->pg);
     n->node = daemon_start(&n->config, &detail);
     if (n->node == NULL) {

@@ -11,9 +11,9 @@ struct local_node {
     struct daemon *node;
     struct daemon_config config;
 };
-/* Zeroed before. Data is kept in the folder "data" (NULL: nowhere). False after a message; stop it in any
- * case. Active when it returns. */
-bool local_node_start(struct local_node *n, const char *data, const char *listen);
+/* Zeroed before. Data is kept in the folder "data" (NULL: nowhere); "admin": with an admin port, the usual
+ * one, or any when that is taken. False after a message; stop it in any case. Active when it returns. */
+bool local_node_start(struct local_node *n, const char *data, const char *listen, bool admin);
 void local_node_stop(struct local_node *n);
 
 #endif

@@ -346,7 +346,9 @@ static int run(const struct options *o, const struct conf *c)
         (void)fprintf(stderr, "carillond: %s\n", d.text);
     } else {
         int sig;
-        log_info("ready", "address=%s database=\"%s\" turn_loops=%u", daemon_address(daemon),
+        log_info("ready", "address=%s admin=%s database=\"%s\" turn_loops=%u",
+                 daemon_address(daemon),
+                 daemon_admin(daemon)[0] != '\0' ? daemon_admin(daemon) : "none",
                  daemon_database_text(daemon), dc.node.turn_loops);
         while ((sig = daemon_wait_signal()) == SIGHUP) {
             reload(o, c);

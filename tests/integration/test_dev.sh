@@ -26,6 +26,13 @@ start_dev() {
 stop_dev() { kill -TERM "$dev" && wait "$dev"; }
 start_dev
 check "create" "$bin/carillon" workflow create hello examples/hello.yaml
+# Whichever port it got: the banner names one that answers.
+admin() {
+    python3 -c 'import re, sys, urllib.request
+url = re.search(r"^  admin +(http://\S+)", open(sys.argv[1]).read(), re.M)[1]
+sys.exit(urllib.request.urlopen(url + "/health/ready", timeout=10).status != 200)' "$data/out"
+}
+check "admin port of the banner" admin
 waits() { "$bin/carillon" start hello --name one --input '{"a":1}' --wait -o json | grep -q '"status":"SUCCEEDED"'; }
 check "start --wait" waits
 id=$("$bin/carillon" start hello --name one --input '{"a":1}' | cut -d' ' -f1)

@@ -15,6 +15,7 @@
     METRIC(SECONDS, test_busy, "carillon_test_busy_seconds_total", "Busy.") \
     METRIC(GAUGE, test_room, "carillon_test_room_bytes", "Room.") \
     METRIC(GAUGE, test_crowd, "carillon_test_crowd", "Crowd.") \
+    METRIC(GAUGE_SECONDS, test_offset, "carillon_test_offset_seconds", "Offset.") \
     METRIC(COUNTER, test_threads, "carillon_test_threads_total", "By thread.")
 TABLE(METRIC_DECLARE)
 TABLE(METRIC_DEFINE)
@@ -44,7 +45,10 @@ START_TEST(text_form)
     metric_add(&metric_test_ok, 1);
     metric_add(&metric_test_busy, 1500000);
     metric_add(&metric_loop_slow, 1);
+    metric_set(&metric_test_offset, -1250000);
     print();
+    check_has(
+        "# TYPE carillon_test_offset_seconds gauge\ncarillon_test_offset_seconds -1.250000\n");
     check_has("# HELP carillon_test_depth Depth,\\nof a \\\\ queue.\n"
               "# TYPE carillon_test_depth gauge\ncarillon_test_depth -5\n");
     check_has("# HELP carillon_test_answers_total Answers.\n"

@@ -39,6 +39,9 @@ START_TEST(presets_are_the_defaults)
     ck_assert_uint_eq(mine.batches, defaults.batches);
     ck_assert_uint_eq(mine.batch_min, defaults.batch_min);
     ck_assert_uint_eq(mine.requests_max, defaults.requests_max);
+    ck_assert(str_eq(mine.admin, defaults.admin));
+    ck_assert_int_eq(mine.admin_taken, defaults.admin_taken);
+    ck_assert_uint_eq(mine.admin_queue, defaults.admin_queue);
     conf_free(c);
 }
 END_TEST
@@ -46,17 +49,18 @@ END_TEST
 START_TEST(every_key_arrives)
 {
     struct node_config n;
-    struct conf *c =
-        load("node: {id: n2, listen: 'tcp://h:1'}\n"
-             "scheduler: {distributed: {heartbeatInterval: 2s, windowLength: 7s, "
-             "partitionCount: 9}}\n"
-             "schedulerInstances:\n- {type: LONG_TERM, pollInterval: 3s}\n"
-             "- {type: HIGH_PRECISION, maxScheduledItems: 11}\n"
-             "threadPools: {workflow: {coreSize: 5, queueCapacity: 12}}\n"
-             "cache: {executions: {maxBytes: 1MiB}, workflowDefinitions: {maxSize: 13, "
-             "expireAfterWrite: 14}}\n"
-             "commit: {maxInFlight: 3, minTurns: 15}\n",
-             4);
+    struct conf *c = load(
+        "node: {id: n2, listen: 'tcp://h:1'}\n"
+        "scheduler: {distributed: {heartbeatInterval: 2s, windowLength: 7s, "
+        "partitionCount: 9}}\n"
+        "schedulerInstances:\n- {type: LONG_TERM, pollInterval: 3s}\n"
+        "- {type: HIGH_PRECISION, maxScheduledItems: 11}\n"
+        "threadPools: {workflow: {coreSize: 5, queueCapacity: 12}, http: {queueCapacity: 16}}\n"
+        "admin: {http: {listen: '127.0.0.1:8080'}}\n"
+        "cache: {executions: {maxBytes: 1MiB}, workflowDefinitions: {maxSize: 13, "
+        "expireAfterWrite: 14}}\n"
+        "commit: {maxInFlight: 3, minTurns: 15}\n",
+        4);
     node_config_of(c, &n);
     ck_assert(str_eqc(n.node_id, "n2") && str_eqc(n.listen, "tcp://h:1"));
     ck_assert_int_eq(n.heartbeat_us, 2 * US_PER_S);
@@ -71,6 +75,9 @@ START_TEST(every_key_arrives)
     ck_assert_int_eq(n.definition_us, 14 * US_PER_S);
     ck_assert_uint_eq(n.batches, 3);
     ck_assert_uint_eq(n.batch_min, 15);
+    ck_assert_uint_eq(n.admin_queue, 16);
+    ck_assert(str_eqc(n.admin, "127.0.0.1:8080"));
+    ck_assert_int_eq(n.admin_taken, ADMIN_TAKEN_FAIL); /* named, so it is meant */
     conf_free(c);
 }
 END_TEST

@@ -637,7 +637,7 @@ START_TEST(a_taken_address_is_told)
     host_boot(h);
     RUN_UNTIL(&f, r.told, 10 * US_PER_S);
     ck_assert_int_eq(r.err, ERR_UNAVAILABLE);
-    ck_assert_str_eq(r.text, "address in use");
+    ck_assert_str_eq(r.text, "tcp://node:7070: address in use");
     host_run(h, refused_free);
     ck_assert_uint_eq(h->region.blocks, 0);
     ck_assert(list_empty(&h->loops));
