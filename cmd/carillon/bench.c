@@ -326,14 +326,10 @@ static const struct {
     int (*run)(struct bench *b);
     bool stage; /* needs database and node */
 } loads[] = {
-    {"W1", bench_w1, true},
-    {"W2", bench_w2, true},
-    {"W3", bench_w3, true},
-    {"W4", bench_w4, true},
-    {"map", bench_map, true},
-    {"idle", bench_idle, true},
-    {"rss", bench_rss, true},
-    {"ceiling", bench_ceiling, false},
+    {"W1", bench_w1, true},      {"W2", bench_w2, true},
+    {"W3", bench_w3, true},      {"W4", bench_w4, true},
+    {"map", bench_map, true},    {"idle", bench_idle, true},
+    {"rss", bench_rss, true},    {"ceiling", bench_ceiling, false},
     {"core", bench_core, false},
 };
 
