@@ -665,7 +665,6 @@ static void store_migrate(struct sim_store *s, uint16_t lanes)
     struct meta_rec m = {
         .window_us = 0,
         .ring_windows = RING_TABLES_UNSET,
-        .next_tenant = 1,
         .next_revision = 1,
         .next_inbox = 1,
         .next_claim = 1,
@@ -702,7 +701,8 @@ struct sim_store *sim_store_new(struct world *w, uint16_t shard, uint16_t lanes)
     list_init(&s->sessions);
     store_migrate(s, lanes);
     s->module.host_gone = store_host_gone;
-    list_push_back(&w->modules, &s->module.link);
+    /* Before the network: requests that still happen borrow the texts of messages. */
+    list_push_front(&w->modules, &s->module.link);
     return s;
 }
 
