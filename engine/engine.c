@@ -132,6 +132,7 @@ static void to_front(struct front *f, const struct news *n)
     case NEWS_INCARNATION:
         f->lives++;
         defs_clear(f->defs);
+        tenants_check(f);
         break;
     case NEWS_WINDOWS:
         lanes_windows(&f->lanes, n->a, n->b);

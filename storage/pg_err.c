@@ -15,6 +15,7 @@ static const struct {
     {"CA004", ERR_NO_WORKFLOW, false},
     {"CA005", ERR_NOT_FOUND, false},
     {"CA006", ERR_PRECONDITION, false},
+    {"CA007", ERR_LIMIT, false},
     {"40003", ERR_UNKNOWN, true},        /* statement completion unknown */
     {"40", ERR_SERIALIZATION, false},    /* serialization failure, deadlock */
     {"55P03", ERR_LOCKED, false},        /* lock time-out */

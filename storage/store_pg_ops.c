@@ -896,6 +896,8 @@ static void tenant_send(struct op_call *op, struct pg_conn *conn)
     const struct store_tenant *q = REQ(op, store_tenant);
     struct pg_params *p = pg_conn_params(conn);
     pg_text(p, q->name);
+    pg_i4(p, (int32_t)tenant_number(q->name));
+    pg_i4(p, (int32_t)q->max);
     pg_bool(p, q->create);
     pg_conn_exec(conn, STMT_TENANT);
 }

@@ -28,15 +28,37 @@ static void run_violated(void *arg, int invariant, const char *text)
 
 /* ---- what the store does goes to the checkers ---- */
 
-/* The checkers compare inputs by a number of the caller: here whether the input is the order's own. */
-static void digests_map(const struct store_commit *q, struct start_row *starts,
-                        struct turn_row *rows, struct turn_row **list)
+/* Whose it is by its name; of a child by the number that its parent has brought along. */
+static uint32_t tenant_of(struct run *r, const struct start_row *start)
+{
+    const struct order *o = order_find(r, start->workflow, start->name, STR_NONE);
+    if (o != NULL) {
+        check_tenant_number(r->checkers, start->tenant, o->tenant);
+        r->tenant_number[o->tenant] = start->tenant;
+        return o->tenant;
+    }
+    for (uint32_t i = 0; i < RUN_TENANTS; i++) {
+        if (r->tenant_number[i] == start->tenant) {
+            return i;
+        }
+    }
+    run_violation(r, 38, "a start of a tenant that nobody is: %" PRIu32, start->tenant);
+    return 0;
+}
+
+/* The checkers compare inputs by a number of the caller, here whether the input is the order's own; and they
+ * know tenants by their place here. */
+static void starts_map(struct run *r, const struct store_commit *q, struct start_row *starts,
+                       struct turn_row *rows, struct turn_row **list)
 {
     for (uint32_t i = 0; i < q->turns_len; i++) {
         rows[i] = *q->turns[i];
         if (rows[i].start != NULL) {
             starts[i] = *rows[i].start;
             starts[i].digest = 1;
+            if (rows[i].result == TURN_OK) {
+                starts[i].tenant = tenant_of(r, &starts[i]);
+            }
             rows[i].start = &starts[i];
         }
         list[i] = &rows[i];
@@ -61,7 +83,7 @@ static void store_committed(struct sim_store_watch *w, const struct store_req *r
         struct start_row *starts = MEM_ARRAY(struct start_row, MAX(copy.turns_len, 1U));
         struct turn_row *rows = MEM_ARRAY(struct turn_row, MAX(copy.turns_len, 1U));
         struct turn_row **list = MEM_ARRAY(struct turn_row *, MAX(copy.turns_len, 1U));
-        digests_map(&copy, starts, rows, list);
+        starts_map(r, &copy, starts, rows, list);
         copy.turns = list;
         check_commit(r->checkers, &copy, now);
         mem_free(starts);
@@ -187,6 +209,13 @@ void run_free(struct run *r)
     world_cancel(r->world, &r->freed);
     world_cancel(r->world, &r->writer);
     world_cancel(r->world, &r->work);
+    world_cancel(r->world, &r->tail);
+    for (uint32_t i = 0; i < CLIENTS_MAX; i++) {
+        world_cancel(r->world, &r->clients[i].first);
+    }
+    for (uint32_t i = 0; i < WORKERS_MAX; i++) {
+        world_cancel(r->world, &r->workers[i].first);
+    }
     world_free(r->world);
     sim_store_free(store);
     sim_net_free(net);

@@ -665,7 +665,6 @@ static void store_migrate(struct sim_store *s, uint16_t lanes)
     struct meta_rec m = {
         .window_us = 0,
         .ring_windows = RING_TABLES_UNSET,
-        .next_tenant = 1,
         .next_revision = 1,
         .next_inbox = 1,
         .next_claim = 1,
