@@ -22,10 +22,14 @@ enum {
     WORKFLOWS = 14, /* defined */
     STARTABLE = 13, /* of them started by clients; the last one is a child */
     CALLBACKS_MAX = 256,
-    HELD_MAX = 32, /* more than any capacity drawn */
-    LOAD_S = 75,   /* of virtual time: three boundaries of 20 s windows at least */
-    HEAL_S = 150,  /* stated bound: everything that was started has ended after it */
+    HELD_MAX = 32,    /* more than any capacity drawn */
+    LOAD_S = 75,      /* of virtual time: four boundaries of 17 s windows at least */
+    LOAD_MAX_S = 300, /* with fewer of them crossed than WINDOWS_MIN */
+    HEAL_S = 150,     /* stated bound: everything that was started has ended after it */
 };
+
+/* A seed in which less happened proves too little, and fails. */
+enum { OPERATIONS_MIN = 500, FAULTS_MIN = 5, WINDOWS_MIN = 3 };
 
 enum swarm_kind {
     SWARM_CRASH,
@@ -144,7 +148,8 @@ struct run {
     struct sim_coord coord; /* likewise */
     struct node_events events;
     bool draining, healing, stopping, node_started;
-    struct event fault, freed, writer, work, tail;
+    enum owner_state node_state; /* as last told; stays when it crashes */
+    struct event fault, freed, writer, work, tail, boundary;
     uint64_t calls_seen; /* of the store */
     struct actor clients[CLIENTS_MAX], workers[WORKERS_MAX];
     uint32_t definitions[RUN_TENANTS];   /* put so far */
@@ -154,8 +159,8 @@ struct run {
     struct callback callbacks[CALLBACKS_MAX];
     uint32_t callbacks_len;
     uint64_t hits[SWARM_KINDS], faults_done, operations, definite_failures;
-    int64_t last_cut_us; /* no message older than this is under way */
-    uint64_t windows_crossed;
+    int64_t last_cut_us;      /* no message older than this is under way */
+    uint64_t windows_crossed; /* boundaries, under load and with lanes owned */
     char first_violation[512];
     unsigned violations;
 };

@@ -40,6 +40,7 @@ static void node_state(struct node_events *ev, enum owner_state s)
 {
     struct run *r = CONTAINER_OF(ev, struct run, events);
     world_note(r->world, owner_state_name(s), (uint64_t)s, 0);
+    r->node_state = s;
 }
 
 static void node_stopped(struct node_events *ev)
@@ -64,6 +65,7 @@ static void node_boot(struct host *h)
     sim_coord_init(&r->coord, rng_u64(&r->rng), r->swarm.coord_silent, r->swarm.coord_wrong,
                    &r->healing);
     r->node_started = false;
+    r->node_state = OWNER_STARTING;
     r->draining = false;
     r->node = node_start(&r->swarm.node, &ports, &r->events);
 }
@@ -280,8 +282,9 @@ static void fault_due(struct event *e)
         }
         pick -= r->swarm.weight[k];
     }
-    world_after(r->world, &r->fault,
-                rng_between(&r->rng, r->swarm.gap_us / 2, 2 * r->swarm.gap_us));
+    /* In a load that is prolonged it gets calmer, or the node would never own anything for long. */
+    int64_t gap_us = r->swarm.gap_us * (1 + r->world->now_us / (LOAD_S * (int64_t)US_PER_S));
+    world_after(r->world, &r->fault, rng_between(&r->rng, gap_us / 2, 2 * gap_us));
 }
 
 /* ---- the second writer ---- */
@@ -322,7 +325,7 @@ void swarm_start(struct run *r)
     r->store->faults = r->swarm.store;
     r->net->loss = r->swarm.net_loss;
     r->fault = (struct event){.run = fault_due, .name = "fault"};
-    world_after(r->world, &r->fault, rng_between(&r->rng, US_PER_S, 5 * (int64_t)US_PER_S));
+    world_after(r->world, &r->fault, rng_between(&r->rng, 100 * US_PER_MS, 5 * (int64_t)US_PER_S));
     r->tail = (struct event){.run = tail_due, .name = "tail"};
     if (r->swarm.lossy && r->swarm.tenants > 1) {
         world_after(r->world, &r->tail,

@@ -67,7 +67,7 @@ void swarm_draw(struct swarm *s, struct rng *rng)
     node_config_defaults(&s->node);
     s->node.node_id = STR("node-1");
     s->node.listen = STR("tcp://node-1:7070");
-    s->node.window_us = rng_between(rng, 15, 20) * US_PER_S;
+    s->node.window_us = rng_between(rng, 12, 17) * US_PER_S;
     s->node.ring_windows = (uint32_t)rng_between(rng, 3, 5);
     s->node.heartbeat_us = rng_between(rng, 1, 4) * US_PER_S;
     s->node.promote_us = rng_between(rng, 2, 6) * US_PER_S;
