@@ -60,8 +60,10 @@ static void to_shard(struct shard *s, const struct news *n)
         shard_moved(s, n->a);
         break;
     case NEWS_RESCAN:
-    case NEWS_MISSED:
         shard_rescan(s);
+        break;
+    case NEWS_MISSED:
+        shard_missed(s);
         break;
     case NEWS_CLOCK:
         shard_clock(s, n->sent, n->answered, n->store);
