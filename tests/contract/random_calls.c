@@ -73,7 +73,8 @@ static void build_claim(struct model *m, struct call *c)
         .node = text(&c->in, "node", c->node),
         .lanes = lanes,
         .lanes_len = MAX(len, 1U),
-        .window_us = rng_chance(&m->rng, 0.03) ? m->window_us / 2 : m->window_us,
+        /* The first claim says how long windows are: a wrong one would have all others refused. */
+        .window_us = m->window_set && rng_chance(&m->rng, 0.03) ? m->window_us / 2 : m->window_us,
         .ring_windows = RING,
         .claim_seed = rng_u64(&m->rng),
     };
@@ -546,6 +547,7 @@ static void learn_turn(struct model *m, struct known_exec *e, const struct turn_
 void random_call_learn(struct model *m, struct call *c)
 {
     if (c->u.req.op == STORE_CLAIM && c->u.req.err == ERR_OK) {
+        m->window_set = true;
         for (uint32_t i = 0; i < c->u.claim.got_len; i++) {
             const struct lane_row *l = &c->u.claim.got[i];
             m->lane[c->node][l->lane] =

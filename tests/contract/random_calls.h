@@ -33,6 +33,7 @@ struct known_exec {
 struct model {
     struct rng rng;
     int64_t window_us; /* about an hour, so that the test begins in the middle of a window */
+    bool window_set;   /* there was a claim */
     int64_t window;    /* of the test's beginning; also that of its end */
     struct uuid incarnation[NODES];
     struct lane_ref lane[NODES][LANES]; /* as last claimed */
