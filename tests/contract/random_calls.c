@@ -43,12 +43,14 @@ static struct lane_ref *some_lanes(struct model *m, struct call *c, uint32_t *le
 
 static void build_lease(struct model *m, struct call *c)
 {
+    /* A past incarnation gives up: else it would own lanes for ever, with its lease of an hour. */
+    bool past = rng_chance(&m->rng, 0.3);
     c->u.lease = (struct store_lease){
         .req.op = STORE_LEASE,
-        .incarnation = m->incarnation[c->node],
+        .incarnation = past ? m->past[c->node] : m->incarnation[c->node],
         .node = text(&c->in, "node", c->node),
         .address = STR("tcp://here:1"),
-        .lease_us = rng_chance(&m->rng, 0.85) ? US_PER_HOUR : 0,
+        .lease_us = !past && rng_chance(&m->rng, 0.85) ? US_PER_HOUR : 0,
         .renew_only = rng_chance(&m->rng, 0.3),
     };
 }
@@ -558,6 +560,7 @@ void random_call_learn(struct model *m, struct call *c)
             learn_turn(m, c->execs[i], c->turns[i]);
         }
     } else if (c->u.req.err == ERR_FENCED && rng_chance(&m->rng, 0.2)) {
+        m->past[c->node] = m->incarnation[c->node];
         m->incarnation[c->node] = uuid_make(&m->rng);
     }
 }
@@ -586,6 +589,7 @@ void random_calls_init(struct model *m, struct wall now, uint64_t seed)
     m->window_us = 2 * now.us / (2 * m->window + 1);
     for (int i = 0; i < NODES; i++) {
         m->incarnation[i] = uuid_make(&m->rng);
+        m->past[i] = m->incarnation[i];
         for (uint16_t l = 0; l < (uint16_t)LANES; l++) {
             m->lane[i][l] = (struct lane_ref){SHARD,
                                               l,

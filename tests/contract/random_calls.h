@@ -35,7 +35,7 @@ struct model {
     int64_t window_us; /* about an hour, so that the test begins in the middle of a window */
     bool window_set;   /* there was a claim */
     int64_t window;    /* of the test's beginning; also that of its end */
-    struct uuid incarnation[NODES];
+    struct uuid incarnation[NODES], past[NODES];
     struct lane_ref lane[NODES][LANES]; /* as last claimed */
     struct known_exec exec[EXECS];
     uint32_t names;
