@@ -170,6 +170,11 @@ uint16_t slot_of(uint32_t tenant, struct str workflow, struct str name)
     return slot;
 }
 
+uint32_t tenant_number(struct str name)
+{
+    return (uint32_t)(hash_bytes(name.p, name.size) % TENANT_MAX) + 1;
+}
+
 /* ---- uuids ---- */
 
 struct uuid uuid_make(struct rng *rng)

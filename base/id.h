@@ -47,6 +47,11 @@ enum err exec_id_parse(struct str s, struct exec_id *out) MUST_CHECK;
  * endian, workflow, a NUL, name; seed 0. */
 uint16_t slot_of(uint32_t tenant, struct str workflow, struct str name);
 
+/* The number a tenant has by its name, 1..TENANT_MAX, unless another one has taken it: then the next that
+ * is free. Numbers in turn would be given to somebody else after a failover that undid a tenant, while
+ * connections, tokens and ids with the number are still about (I38). */
+uint32_t tenant_number(struct str name);
+
 /* 128 random bits for claims and incarnations; text form as a UUID version 4. */
 struct uuid {
     uint8_t b[16];

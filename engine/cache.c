@@ -450,7 +450,7 @@ static void load_continue(struct load *l)
             l->at++;
             continue;
         }
-        if (l->life != s->lives) {
+        if (l->life != s->lives || l->rereads != s->rereads) {
             entry_load(s, e, false);
             l->at++;
             continue;
@@ -528,6 +528,7 @@ void loads_start(struct shard *s)
         arena_init(&l->arena, 0);
         bool alone = false, inbox = false;
         l->life = s->lives;
+        l->rereads = s->rereads;
         while (l->len < LOAD_IDS_MAX && !alone && !list_empty(&s->loading)) {
             struct entry *e = LIST_ENTRY(s->loading.next, struct entry, queue);
             alone = e->alone;

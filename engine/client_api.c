@@ -30,8 +30,14 @@ static void item_error(struct call *c, struct item *it)
 
 struct tenant {
     struct map_node node;
+    struct front *front;
     struct str name; /* owned */
     uint32_t number;
+    /* Asked again, after a failover may have undone it. */
+    bool checking, stale;
+    struct store_tenant check;
+    struct arena arena; /* of the question */
+    struct loop_timer again;
 };
 
 static bool tenant_eq(const struct map_node *n, const void *key)
@@ -58,8 +64,10 @@ static void tenant_add(struct front *f, struct str name, uint32_t number)
 {
     if (tenant_find(f, name) == NULL && map_len(&f->tenants) < TENANTS_MAX) {
         struct tenant *t = MEM_NEW(struct tenant);
+        t->front = f;
         t->name = own(name);
         t->number = number;
+        arena_init(&t->arena, 0);
         map_insert(&f->tenants, &t->node, hash_bytes(name.p, name.size));
     }
 }
@@ -69,7 +77,9 @@ void tenants_fini(struct front *f)
     LIST_FOREACH_SAFE(it, &f->tenants.order)
     {
         struct tenant *t = MAP_ORDER_ENTRY(it, struct tenant, node);
+        loop_timer_stop(&t->again);
         map_remove(&f->tenants, &t->node);
+        arena_fini(&t->arena);
         mem_free((void *)(uintptr_t)t->name.p);
         mem_free(t);
     }
@@ -77,16 +87,75 @@ void tenants_fini(struct front *f)
     map_fini(&f->starting);
 }
 
-static void tenant_asked(struct store_req *r);
+enum { CHECK_AGAIN_US = 500 * US_PER_MS };
 
-static void tenant_send(struct tenant_ask *ask, bool create)
+static void tenant_check(struct tenant *t);
+
+/* Another tenant has the number now, which only the name of both can be to blame for: whoever is connected
+ * under it says HELLO again, for the new one. */
+static void tenant_renumber(struct tenant *t, uint32_t number)
 {
-    struct front *f = ask->front;
-    ask->req = (struct store_tenant){
-        .req = {.op = STORE_TENANT, .loop = f->loop, .done = tenant_asked, .arena = &ask->arena},
-        .name = ask->name,
-        .create = create};
-    store_submit(f->store, &ask->req.req);
+    struct front *f = t->front;
+    log_warn("tenant has another number after a failover", "tenant=%.*s was=%u is=%u",
+             STR_ARG(t->name), t->number, number);
+    LIST_FOREACH_SAFE(it, &f->conns.order)
+    {
+        struct conn *c = MAP_ORDER_ENTRY(it, struct conn, node);
+        if (c->session != NULL && c->tenant == t->number) {
+            conn_supersede(f, c->id);
+        }
+    }
+    t->number = number;
+}
+
+static void tenant_checked(struct store_req *r)
+{
+    struct tenant *t =
+        CONTAINER_OF(CONTAINER_OF(r, struct store_tenant, req), struct tenant, check);
+    t->checking = false;
+    t->front->requests--;
+    if (r->err == ERR_OK && !t->stale) {
+        if (t->check.number != t->number) {
+            tenant_renumber(t, t->check.number);
+        }
+    } else if (!t->front->going_away) {
+        loop_timer_after(t->front->loop, &t->again, t->stale ? 0 : CHECK_AGAIN_US);
+    }
+}
+
+static void tenant_check_fired(struct loop_timer *timer)
+{
+    tenant_check(CONTAINER_OF(timer, struct tenant, again));
+}
+
+static void tenant_check(struct tenant *t)
+{
+    if (t->checking) {
+        t->stale = true; /* what is asked may be from before this failover */
+        return;
+    }
+    t->checking = true;
+    t->stale = false;
+    t->front->requests++;
+    t->again.fired = tenant_check_fired;
+    t->again.name = "tenant again";
+    loop_timer_stop(&t->again);
+    arena_reset(&t->arena, 4096);
+    t->check = (struct store_tenant){.req = {.op = STORE_TENANT,
+                                             .loop = t->front->loop,
+                                             .done = tenant_checked,
+                                             .arena = &t->arena},
+                                     .name = t->name,
+                                     .create = true};
+    store_submit(t->front->store, &t->check.req);
+}
+
+void tenants_check(struct front *f)
+{
+    LIST_FOREACH(it, &f->tenants.order)
+    {
+        tenant_check(MAP_ORDER_ENTRY(it, struct tenant, node));
+    }
 }
 
 static void tenant_finish(struct tenant_ask *ask, enum err e, const char *detail)
@@ -97,31 +166,18 @@ static void tenant_finish(struct tenant_ask *ask, enum err e, const char *detail
     arena_fini(&a);
 }
 
-/* Whoever connects may bring a new name, and the store keeps it for ever: numbers, which are dense, say
- * how many there are. */
+/* Whoever connects may bring a new name, and the store keeps it for ever: their number is bounded. */
 static void tenant_asked(struct store_req *r)
 {
     struct tenant_ask *ask =
         CONTAINER_OF(CONTAINER_OF(r, struct store_tenant, req), struct tenant_ask, req);
-    struct front *f = ask->front;
     struct err_detail d = {0};
-    if (r->err == ERR_NOT_FOUND && ask->create && !ask->req.create) {
-        if (f->tenants_top < TENANTS_MAX) {
-            tenant_send(ask, true);
-        } else {
-            (void)err_set(&d, ERR_LIMIT, "tenant \"%.*s\": there are %d already",
-                          STR_ARG(ask->name), TENANTS_MAX);
-            tenant_finish(ask, ERR_LIMIT, d.text);
-        }
-        return;
-    }
     if (r->err != ERR_OK) {
         (void)err_set(&d, r->err, "tenant \"%.*s\": %s", STR_ARG(ask->name),
                       r->detail.text[0] != '\0' ? r->detail.text : err_text(r->err));
     } else {
         ask->number = ask->req.number;
-        f->tenants_top = MAX(f->tenants_top, ask->number);
-        tenant_add(f, ask->name, ask->number);
+        tenant_add(ask->front, ask->name, ask->number);
     }
     tenant_finish(ask, r->err, d.text);
 }
@@ -137,7 +193,12 @@ void tenant_ask(struct front *f, struct tenant_ask *ask)
     ask->front = f;
     f->requests++; /* the front is not idle meanwhile */
     arena_init(&ask->arena, 0);
-    tenant_send(ask, false);
+    ask->req = (struct store_tenant){
+        .req = {.op = STORE_TENANT, .loop = f->loop, .done = tenant_asked, .arena = &ask->arena},
+        .name = ask->name,
+        .create = ask->create,
+        .max = TENANTS_MAX};
+    store_submit(f->store, &ask->req.req);
 }
 
 /* ---- hello ---- */

@@ -60,8 +60,10 @@ static void to_shard(struct shard *s, const struct news *n)
         shard_moved(s, n->a);
         break;
     case NEWS_RESCAN:
-    case NEWS_MISSED:
         shard_rescan(s);
+        break;
+    case NEWS_MISSED:
+        shard_missed(s);
         break;
     case NEWS_CLOCK:
         shard_clock(s, n->sent, n->answered, n->store);
@@ -132,6 +134,7 @@ static void to_front(struct front *f, const struct news *n)
     case NEWS_INCARNATION:
         f->lives++;
         defs_clear(f->defs);
+        tenants_check(f);
         break;
     case NEWS_WINDOWS:
         lanes_windows(&f->lanes, n->a, n->b);

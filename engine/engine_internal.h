@@ -29,6 +29,9 @@ static inline struct shard *engine_shard(struct engine *e, uint16_t lane)
     return e->shards[lane % e->c.turns_len];
 }
 
-void tenants_fini(struct front *f); /* client_api.c */
+/* client_api.c */
+void tenants_fini(struct front *f);
+/* A failover may have undone tenants that are in use: makes them again, checks their numbers. */
+void tenants_check(struct front *f);
 
 #endif

@@ -88,7 +88,6 @@ struct front {
     struct rng rng;
     struct map conns;
     struct map tenants;       /* names known: client_api.c */
-    uint32_t tenants_top;     /* highest number seen */
     struct map starting;      /* starts under way by key: starts.c */
     struct list asking_later; /* tasks whose input could not be had yet: worker_api.c */
     enum owner_state state;

@@ -566,17 +566,14 @@ void shard_incarnation(struct shard *s, const struct uuid *incarnation)
     damage_forget(s, true);
 }
 
-/* Lanes became ours: what is in memory of them may be from before somebody else had them. */
-static void cache_reread(struct shard *s, const struct lane_row *rows, uint32_t len)
+/* What is in memory of these lanes, or on its way there, may be overtaken by what others have committed. */
+static void cache_reread(struct shard *s, const bool *of_lane)
 {
-    bool gained[LANES_PER_SHARD_MAX] = {false};
-    for (uint32_t i = 0; i < len; i++) {
-        gained[rows[i].lane] = true;
-    }
+    s->rereads++;
     LIST_FOREACH_SAFE(it, &s->entries.order)
     {
         struct entry *e = MAP_ORDER_ENTRY(it, struct entry, node);
-        if (!gained[lanes_of(&s->lanes, &e->id)->ref.lane] || e->state != ENTRY_READY ||
+        if (!of_lane[lanes_of(&s->lanes, &e->id)->ref.lane] || e->state != ENTRY_READY ||
             e->flight != NULL || entry_starting(e)) {
             continue; /* a turn in flight is compared with the store */
         }
@@ -609,8 +606,9 @@ static void claims_set(struct shard *s, const struct lane_row *l)
 void shard_lanes(struct shard *s, const struct lane_row *rows, uint32_t len, bool held)
 {
     LOOP_OWNED(s->c.loop);
-    bool gained = false;
+    bool gained = false, of_lane[LANES_PER_SHARD_MAX] = {false};
     for (uint32_t i = 0; i < len; i++) {
+        of_lane[rows[i].lane] = true;
         bool own = rows[i].lane % s->c.numbers == s->c.number;
         if (held) {
             claims_set(s, &rows[i]);
@@ -622,7 +620,7 @@ void shard_lanes(struct shard *s, const struct lane_row *rows, uint32_t len, boo
     }
     held_refresh(s);
     if (gained) {
-        cache_reread(s, rows, len);
+        cache_reread(s, of_lane); /* somebody else may have had them */
         timerq_rescan(s->timerq);
     }
 }
@@ -676,6 +674,17 @@ void shard_moved(struct shard *s, int64_t window)
 void shard_rescan(struct shard *s)
 {
     LOOP_OWNED(s->c.loop);
+    timerq_rescan(s->timerq);
+}
+
+void shard_missed(struct shard *s)
+{
+    LOOP_OWNED(s->c.loop);
+    bool of_lane[LANES_PER_SHARD_MAX] = {false};
+    for (uint32_t i = 0; i < s->lanes.len; i++) {
+        of_lane[i] = s->lanes.lane[i].held;
+    }
+    cache_reread(s, of_lane);
     timerq_rescan(s->timerq);
 }
 

@@ -60,6 +60,7 @@ void shard_lost(struct shard *s, const uint16_t *lanes, uint32_t len);
 void shard_windows(struct shard *s, int64_t accept_from, int64_t open_to);
 void shard_moved(struct shard *s, int64_t window);
 void shard_rescan(struct shard *s);
+void shard_missed(struct shard *s); /* announcements are lost: each execution may have been one */
 void shard_clock(struct shard *s, struct mono sent, struct mono answered, struct wall store);
 
 /* Takes no new deadline and no new item (they answer ERR_GOING_AWAY); turns under way finish. */

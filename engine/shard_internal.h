@@ -95,7 +95,8 @@ struct load {
     struct arena arena;
     struct exec_id ids[LOAD_IDS_MAX];
     uint32_t len, at;
-    uint32_t life; /* when it was sent: what it brings may be void under a later one */
+    uint32_t life;    /* when it was sent: what it brings may be void under a later one */
+    uint32_t rereads; /* likewise: what it brings may be overtaken */
     struct defs_wait wait;
     bool waiting;
 };
@@ -110,7 +111,8 @@ struct shard {
         claims[LANES_PER_SHARD_MAX]; /* of the whole node: turns tell others something */
     uint32_t claims_len;
     struct uuid incarnation;
-    uint32_t lives; /* incarnations so far */
+    uint32_t lives;   /* incarnations so far */
+    uint32_t rereads; /* how often the whole cache was to be read again */
     struct storeclock clock;
     struct timerq *timerq;
     struct timerq_handler timerq_handler;

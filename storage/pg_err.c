@@ -10,11 +10,9 @@ static const struct {
     bool drops;
 } table[] = {
     {"CA001", ERR_FENCED, false}, /* ours: see 0001_init.sql */
-    {"CA002", ERR_CONFLICT, false},
-    {"CA003", ERR_INVALID, false},
-    {"CA004", ERR_NO_WORKFLOW, false},
-    {"CA005", ERR_NOT_FOUND, false},
-    {"CA006", ERR_PRECONDITION, false},
+    {"CA002", ERR_CONFLICT, false},      {"CA003", ERR_INVALID, false},
+    {"CA004", ERR_NO_WORKFLOW, false},   {"CA005", ERR_NOT_FOUND, false},
+    {"CA006", ERR_PRECONDITION, false},  {"CA007", ERR_LIMIT, false},
     {"40003", ERR_UNKNOWN, true},        /* statement completion unknown */
     {"40", ERR_SERIALIZATION, false},    /* serialization failure, deadlock */
     {"55P03", ERR_LOCKED, false},        /* lock time-out */
@@ -28,8 +26,7 @@ static const struct {
     {"58", ERR_UNAVAILABLE, true},       /* the server's disk */
     {"26000", ERR_SCHEMA, true},         /* a prepared statement is gone */
     {"42P01", ERR_SCHEMA, true},         /* no such table */
-    {"42", ERR_SCHEMA, false},
-    {"3F", ERR_SCHEMA, true},           /* no such schema */
+    {"42", ERR_SCHEMA, false},           {"3F", ERR_SCHEMA, true}, /* no such schema */
     {"0A000", ERR_SERIALIZATION, true}, /* cached plan must not change result type */
     {"22", ERR_INVALID, false},         /* data exceptions */
     {"23", ERR_INVALID, false},         /* constraints */

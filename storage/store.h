@@ -378,11 +378,13 @@ struct store_def_list {
     struct definition_row *rows;
     uint32_t rows_len;
 };
-/* The number of a tenant, made when absent and "create". */
+/* The number of a tenant, made when absent and "create": tenant_number() of the name, or the next that is
+ * free. ERR_NOT_FOUND. */
 struct store_tenant {
     struct store_req req;
     struct str name;
     bool create;
+    uint32_t max; /* as many as this there are at most: ERR_LIMIT; 0 = no bound */
     /* out */
     uint32_t number;
 };

@@ -590,45 +590,11 @@ static void load_send(struct op_call *op, struct pg_conn *conn)
         pg_uuid(p, q->ids[i].b);
     }
     pg_array_end(p);
+    pg_bool(p, q->inbox);
+    pg_i8(p, INBOX_LOAD_MAX);
+    pg_i8(p, INBOX_LOAD_BYTES_MAX);
     pg_conn_exec(conn, STMT_LOAD);
-    if (q->inbox) {
-        p = pg_conn_params(conn);
-        pg_array_begin(p, PG_UUID);
-        for (uint32_t i = 0; i < q->ids_len; i++) {
-            pg_uuid(p, q->ids[i].b);
-        }
-        pg_array_end(p);
-        pg_i8(p, INBOX_LOAD_MAX);
-        pg_i8(p, INBOX_LOAD_BYTES_MAX);
-        pg_conn_exec(conn, STMT_LOAD_INBOX);
-    }
     send_now(op, conn);
-}
-
-/* The inboxes of the executions loaded by the step before. */
-static bool load_inbox(struct op_call *op, struct store_load *q, const PGresult *r)
-{
-    struct arena *a = op->req->arena;
-    uint32_t len;
-    struct inbox_row *v = rows_of(op, r, sizeof(*v), &len);
-    for (int i = 0; q->rows != NULL && i < (int)len; i++) {
-        int32_t n = pg_row_i4(r, i, 0);
-        if (n < 1 || (uint32_t)n > q->ids_len) {
-            return false;
-        }
-        struct exec_row *e = &q->rows[n - 1];
-        v[i].exec = e->exec;
-        v[i].source = pg_row_text(r, i, 1, a);
-        v[i].kind = (uint16_t)pg_row_i4(r, i, 2);
-        v[i].payload = pg_row_text(r, i, 3, a);
-        if (v[i].payload.p == NULL) {
-            e->inbox_more = true;
-        } else if (!e->inbox_more) {
-            e->inbox = e->inbox_len == 0 ? &v[i] : e->inbox;
-            e->inbox_len++;
-        }
-    }
-    return true;
 }
 
 static void load_head(struct exec_row *e, const PGresult *r, int i, struct arena *a)
@@ -647,17 +613,55 @@ static void load_head(struct exec_row *e, const PGresult *r, int i, struct arena
     e->snapshot = pg_row_text(r, i, 14, a);
 }
 
+static void load_turn(struct exec_row *e, struct history_row *h, const PGresult *r, int i,
+                      struct arena *a)
+{
+    h->seq = (uint64_t)pg_row_i8(r, i, 2);
+    h->at = pg_row_time(r, i, 6);
+    h->first_event = (uint32_t)pg_row_i4(r, i, 10);
+    h->event_count = (uint32_t)pg_row_i4(r, i, 11);
+    h->body = pg_row_text(r, i, 14, a);
+    e->rows = e->rows_len == 0 ? h : e->rows;
+    e->rows_len++;
+}
+
+static void load_message(struct exec_row *e, struct inbox_row *m, const PGresult *r, int i,
+                         struct arena *a)
+{
+    m->exec = e->exec;
+    m->kind = (uint16_t)pg_row_i4(r, i, 10);
+    m->source = pg_row_text(r, i, 12, a);
+    m->payload = pg_row_text(r, i, 14, a);
+    if (m->payload.p == NULL) {
+        e->inbox_more = true;
+    } else if (!e->inbox_more) {
+        e->inbox = e->inbox_len == 0 ? m : e->inbox;
+        e->inbox_len++;
+    }
+}
+
+enum { LOAD_HEAD, LOAD_TURN, LOAD_MESSAGE };
+
+/* Room for the messages among the rows; NULL: the arena is full. */
+static struct inbox_row *load_room(struct arena *a, const PGresult *r, uint32_t len)
+{
+    size_t messages = 0;
+    for (int i = 0; i < (int)len; i++) {
+        messages += pg_row_i4(r, i, 1) == LOAD_MESSAGE;
+    }
+    return arena_zalloc(a, MAX(messages, (size_t)1) * sizeof(struct inbox_row));
+}
+
 static bool load_result(struct op_call *op, unsigned step, const PGresult *r)
 {
+    (void)step;
     struct store_load *q = REQ(op, store_load);
     struct arena *a = op->req->arena;
-    if (step == 1) {
-        return load_inbox(op, q, r);
-    }
     q->rows = arena_zalloc(a, MAX(q->ids_len, 1U) * sizeof(q->rows[0]));
     uint32_t len;
     struct history_row *h = rows_of(op, r, sizeof(*h), &len);
-    if (q->rows == NULL) {
+    struct inbox_row *m = load_room(a, r, len);
+    if (q->rows == NULL || m == NULL) {
         return true; /* the arena says so */
     }
     for (uint32_t i = 0; i < q->ids_len; i++) {
@@ -669,19 +673,19 @@ static bool load_result(struct op_call *op, unsigned step, const PGresult *r)
             return false;
         }
         struct exec_row *e = &q->rows[n - 1];
-        if (pg_row_i4(r, i, 1) == 0) {
+        switch (pg_row_i4(r, i, 1)) {
+        case LOAD_HEAD:
             load_head(e, r, i, a);
-            continue;
+            break;
+        case LOAD_TURN:
+            load_turn(e, &h[i], r, i, a);
+            break;
+        case LOAD_MESSAGE:
+            load_message(e, m++, r, i, a);
+            break;
+        default:
+            return false;
         }
-        if (e->rows_len == 0) {
-            e->rows = &h[i];
-        }
-        e->rows_len++;
-        h[i].seq = (uint64_t)pg_row_i8(r, i, 2);
-        h[i].at = pg_row_time(r, i, 6);
-        h[i].first_event = (uint32_t)pg_row_i4(r, i, 10);
-        h[i].event_count = (uint32_t)pg_row_i4(r, i, 11);
-        h[i].body = pg_row_text(r, i, 14, a);
     }
     return true;
 }
@@ -896,6 +900,8 @@ static void tenant_send(struct op_call *op, struct pg_conn *conn)
     const struct store_tenant *q = REQ(op, store_tenant);
     struct pg_params *p = pg_conn_params(conn);
     pg_text(p, q->name);
+    pg_i4(p, (int32_t)tenant_number(q->name));
+    pg_i4(p, (int32_t)q->max);
     pg_bool(p, q->create);
     pg_conn_exec(conn, STMT_TENANT);
 }

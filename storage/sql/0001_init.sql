@@ -795,7 +795,10 @@ BEGIN
     END LOOP;
 END $$;
 
-CREATE FUNCTION carillon.tenant(p_name text, p_create bool) RETURNS int4 LANGUAGE plpgsql AS $$
+-- p_wanted: what the name alone gives. So a number is not given to somebody else after a failover that
+-- undid the tenant. p_max: how many there may be; 0 = any number.
+CREATE FUNCTION carillon.tenant(p_name text, p_wanted int4, p_max int4, p_create bool) RETURNS int4
+LANGUAGE plpgsql AS $$
 DECLARE
     n int4;
 BEGIN
@@ -807,9 +810,14 @@ BEGIN
         PERFORM pg_advisory_xact_lock(1128354377, -2);
         SELECT t.number INTO n FROM carillon.tenant t WHERE t.name = p_name;
         IF n IS NULL THEN
-            INSERT INTO carillon.tenant (number, name)
-            SELECT coalesce(max(t.number), 0) + 1, p_name FROM carillon.tenant t
-            RETURNING number INTO n;
+            IF p_max > 0 AND (SELECT count(*) FROM carillon.tenant) >= p_max THEN
+                RAISE EXCEPTION 'there are % tenants already', p_max USING ERRCODE = 'CA007';
+            END IF;
+            n := p_wanted;
+            WHILE EXISTS (SELECT FROM carillon.tenant t WHERE t.number = n) LOOP
+                n := n % 16777215 + 1;
+            END LOOP;
+            INSERT INTO carillon.tenant (number, name) VALUES (n, p_name);
         END IF;
     END IF;
     RETURN n;

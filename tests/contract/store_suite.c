@@ -1942,6 +1942,29 @@ START_TEST(tenants)
 }
 END_TEST
 
+/* The name gives the number: a tenant that was undone and made again has it, nobody else has. Where two
+ * names give one number, the second takes the next. */
+START_TEST(tenant_numbers_come_from_names)
+{
+    struct store_tenant a = {.name = STR("tenant-2214"), .create = true};
+    struct store_tenant b = {.name = STR("tenant-6912"), .create = true};
+    ck_assert_uint_eq(tenant_number(a.name), tenant_number(b.name));
+    MUST(&a, STORE_TENANT);
+    MUST(&b, STORE_TENANT);
+    ck_assert_uint_eq(a.number, tenant_number(a.name));
+    ck_assert_uint_eq(b.number, a.number + 1);
+    struct store_tenant c = {.name = STR("acme"), .create = true};
+    MUST(&c, STORE_TENANT);
+    ck_assert_uint_eq(c.number, tenant_number(c.name));
+    MUST(&b, STORE_TENANT);
+    ck_assert_uint_eq(b.number, a.number + 1);
+    struct store_tenant d = {.name = STR("one-more"), .create = true, .max = 3};
+    ck_assert_int_eq(CALL(&d, STORE_TENANT), ERR_LIMIT);
+    b.max = 3;
+    MUST(&b, STORE_TENANT);
+}
+END_TEST
+
 Suite *store_suite(const char *name, struct store_world *(*make)(void))
 {
     make_world = make;
@@ -1956,6 +1979,7 @@ Suite *store_suite(const char *name, struct store_world *(*make)(void))
     tcase_add_test(c, definitions);
     tcase_add_test(c, definitions_under_conditions);
     tcase_add_test(c, tenants);
+    tcase_add_test(c, tenant_numbers_come_from_names);
     suite_add_tcase(s, c);
     c = tcase_create("owner");
     tcase_add_checked_fixture(c, setup_owner, teardown);

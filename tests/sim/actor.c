@@ -95,6 +95,7 @@ static void hello_send(struct actor *a)
     struct msg m = {.type = MSG_HELLO};
     struct task_token held[HELD_MAX];
     m.u.hello.protocol = MSG_PROTOCOL;
+    m.u.hello.tenant = tenant_name(a->tenant);
     m.u.hello.name = str_of(a->host->name);
     m.u.hello.instance = a->instance;
     m.u.hello.held = held;
@@ -224,12 +225,18 @@ static void actor_gone(struct host *h)
     requests_lose(a);
 }
 
+static void actor_first(struct event *e)
+{
+    host_boot(CONTAINER_OF(e, struct actor, first)->host);
+}
+
 void actor_init(struct actor *a, struct run *r, const char *name, uint32_t number)
 {
     char text[24];
     (void)snprintf(text, sizeof(text), "%s-%" PRIu32, name, number);
     a->run = r;
     a->number = number;
+    a->tenant = number % r->swarm.tenants;
     list_init(&a->requests);
     rng_fork(&r->rng, &a->rng);
     a->handler =
@@ -238,5 +245,6 @@ void actor_init(struct actor *a, struct run *r, const char *name, uint32_t numbe
     a->host->user = a;
     a->host->boot = actor_boot;
     a->host->gone = actor_gone;
-    host_boot(a->host);
+    a->first = (struct event){.run = actor_first, .name = "first"};
+    world_after(r->world, &a->first, r->swarm.tenant_at_us[a->tenant]);
 }

@@ -88,11 +88,17 @@ struct claim_model {
     int64_t at;
 };
 
+/* Numbers of tenants, as first seen: never given to another one, whatever a failover undoes. */
+struct number_model {
+    struct list link;
+    uint32_t number, tenant;
+};
+
 struct checkers {
     void (*violated)(void *arg, int invariant, const char *text);
     void *arg;
     struct map execs, starts;
-    struct list rules, claims;
+    struct list rules, claims, numbers;
 };
 
 static void violation(struct checkers *c, int invariant, const char *fmt, ...) PRINTF_LIKE(3, 4);
@@ -654,6 +660,29 @@ void check_end_told(struct checkers *c, const struct exec_id *id, unsigned statu
     m->end_output = hash;
 }
 
+void check_tenant(struct checkers *c, const char *where, uint32_t of, uint32_t to)
+{
+    if (of != to) {
+        violation(c, 38, "%s: of tenant %" PRIu32 ", told to tenant %" PRIu32, where, of, to);
+    }
+}
+
+void check_tenant_number(struct checkers *c, uint32_t number, uint32_t tenant)
+{
+    LIST_FOREACH(it, &c->numbers)
+    {
+        const struct number_model *m = LIST_ENTRY(it, struct number_model, link);
+        if (m->number == number) {
+            check_tenant(c, "a tenant's number", m->tenant, tenant);
+            return;
+        }
+    }
+    struct number_model *m = MEM_NEW(struct number_model);
+    m->number = number;
+    m->tenant = tenant;
+    list_push_back(&c->numbers, &m->link);
+}
+
 void check_payload(struct checkers *c, const char *where, struct str got, struct str expected)
 {
     if (!str_eq(got, expected)) {
@@ -867,6 +896,7 @@ struct checkers *checkers_new(void (*violated)(void *arg, int invariant, const c
     map_init(&c->starts);
     list_init(&c->rules);
     list_init(&c->claims);
+    list_init(&c->numbers);
     return c;
 }
 
@@ -888,6 +918,9 @@ void checkers_free(struct checkers *c)
     }
     while (!list_empty(&c->claims)) {
         mem_free(LIST_ENTRY(list_pop_front(&c->claims), struct claim_model, link));
+    }
+    while (!list_empty(&c->numbers)) {
+        mem_free(LIST_ENTRY(list_pop_front(&c->numbers), struct number_model, link));
     }
     while (!list_empty(&c->rules)) {
         struct rules_row *r = LIST_ENTRY(list_pop_front(&c->rules), struct rules_row, link);

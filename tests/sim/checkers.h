@@ -63,6 +63,10 @@ void check_outcome_acked(struct checkers *c, const struct task_token *t);
 /* A client was told how the execution ended. */
 void check_end_told(struct checkers *c, const struct exec_id *id, unsigned status,
                     struct str output);
+/* A row, task or answer about what belongs to tenant "of" reached tenant "to". */
+void check_tenant(struct checkers *c, const char *where, uint32_t of, uint32_t to);
+/* The store keeps what is of a tenant under that number. */
+void check_tenant_number(struct checkers *c, uint32_t number, uint32_t tenant);
 /* A payload arrived where "expected" was due. */
 void check_payload(struct checkers *c, const char *where, struct str got, struct str expected);
 

@@ -28,15 +28,37 @@ static void run_violated(void *arg, int invariant, const char *text)
 
 /* ---- what the store does goes to the checkers ---- */
 
-/* The checkers compare inputs by a number of the caller: here whether the input is the order's own. */
-static void digests_map(const struct store_commit *q, struct start_row *starts,
-                        struct turn_row *rows, struct turn_row **list)
+/* Whose it is by its name; of a child by the number that its parent has brought along. */
+static uint32_t tenant_of(struct run *r, const struct start_row *start)
+{
+    const struct order *o = order_find(r, start->workflow, start->name, STR_NONE);
+    if (o != NULL) {
+        check_tenant_number(r->checkers, start->tenant, o->tenant);
+        r->tenant_number[o->tenant] = start->tenant;
+        return o->tenant;
+    }
+    for (uint32_t i = 0; i < RUN_TENANTS; i++) {
+        if (r->tenant_number[i] == start->tenant) {
+            return i;
+        }
+    }
+    run_violation(r, 38, "a start of a tenant that nobody is: %" PRIu32, start->tenant);
+    return 0;
+}
+
+/* The checkers compare inputs by a number of the caller, here whether the input is the order's own; and they
+ * know tenants by their place here. */
+static void starts_map(struct run *r, const struct store_commit *q, struct start_row *starts,
+                       struct turn_row *rows, struct turn_row **list)
 {
     for (uint32_t i = 0; i < q->turns_len; i++) {
         rows[i] = *q->turns[i];
         if (rows[i].start != NULL) {
             starts[i] = *rows[i].start;
             starts[i].digest = 1;
+            if (rows[i].result == TURN_OK) {
+                starts[i].tenant = tenant_of(r, &starts[i]);
+            }
             rows[i].start = &starts[i];
         }
         list[i] = &rows[i];
@@ -53,15 +75,12 @@ static void store_committed(struct sim_store_watch *w, const struct store_req *r
     if (req->op == STORE_TIMERS_DROP) {
         check_timers_drop(r->checkers, CONTAINER_OF(req, struct store_timers_drop, req));
     }
-    if (req->op == STORE_WINDOW_EMPTY) {
-        r->windows_crossed += CONTAINER_OF(req, struct store_window_empty, req)->emptied;
-    }
     if (req->op == STORE_COMMIT) {
         struct store_commit copy = *CONTAINER_OF(req, struct store_commit, req);
         struct start_row *starts = MEM_ARRAY(struct start_row, MAX(copy.turns_len, 1U));
         struct turn_row *rows = MEM_ARRAY(struct turn_row, MAX(copy.turns_len, 1U));
         struct turn_row **list = MEM_ARRAY(struct turn_row *, MAX(copy.turns_len, 1U));
-        digests_map(&copy, starts, rows, list);
+        starts_map(r, &copy, starts, rows, list);
         copy.turns = list;
         check_commit(r->checkers, &copy, now);
         mem_free(starts);
@@ -84,6 +103,17 @@ static void work_due(struct event *e)
                       (int)(WORK_US / US_PER_S));
     }
     world_after(r->world, &r->work, WORK_US);
+}
+
+/* The store's clock passes from one window to the next. It counts when the node runs and owns lanes at that instant. */
+static void boundary_due(struct event *e)
+{
+    struct run *r = CONTAINER_OF(e, struct run, boundary);
+    int64_t window_us = r->swarm.node.window_us;
+    const struct host *node = r->node_host;
+    bool owns = node->up && node->paused_until <= r->world->now_us && r->node_state == OWNER_ACTIVE;
+    r->windows_crossed += owns && !r->healing;
+    world_after(r->world, &r->boundary, window_us - world_wall(r->world).us % window_us);
 }
 
 static void store_lost_tail(struct sim_store_watch *w, struct wall since)
@@ -110,6 +140,8 @@ struct run *run_new(uint64_t seed, bool tracing, bool print)
     r->work = (struct event){.run = work_due, .name = "work"};
     world_after(r->world, &r->work, WORK_US);
     node_host_make(r);
+    r->boundary = (struct event){.run = boundary_due, .name = "boundary"};
+    boundary_due(&r->boundary);
     clients_make(r);
     workers_make(r);
     return r;
@@ -154,7 +186,9 @@ bool run_all(struct run *r)
 {
     struct world *w = r->world;
     swarm_start(r);
-    world_run(w, LOAD_S * (int64_t)US_PER_S);
+    do { /* longer, when nobody owned the lanes at enough of the boundaries */
+        world_run(w, w->now_us + LOAD_S * (int64_t)US_PER_S);
+    } while (r->windows_crossed < WINDOWS_MIN && w->now_us < LOAD_MAX_S * (int64_t)US_PER_S);
     r->healing = true;
     swarm_stop(r);
     int64_t bound = w->now_us + HEAL_S * (int64_t)US_PER_S;
@@ -187,6 +221,14 @@ void run_free(struct run *r)
     world_cancel(r->world, &r->freed);
     world_cancel(r->world, &r->writer);
     world_cancel(r->world, &r->work);
+    world_cancel(r->world, &r->tail);
+    world_cancel(r->world, &r->boundary);
+    for (uint32_t i = 0; i < CLIENTS_MAX; i++) {
+        world_cancel(r->world, &r->clients[i].first);
+    }
+    for (uint32_t i = 0; i < WORKERS_MAX; i++) {
+        world_cancel(r->world, &r->workers[i].first);
+    }
     world_free(r->world);
     sim_store_free(store);
     sim_net_free(net);

@@ -18,13 +18,18 @@ enum {
     ORDERS_MAX = 600,
     CLIENTS_MAX = 4,
     WORKERS_MAX = 4,
+    RUN_TENANTS = 3,
     WORKFLOWS = 14, /* defined */
     STARTABLE = 13, /* of them started by clients; the last one is a child */
     CALLBACKS_MAX = 256,
-    HELD_MAX = 32, /* more than any capacity drawn */
-    LOAD_S = 75,   /* of virtual time: three boundaries of 20 s windows at least */
-    HEAL_S = 150,  /* stated bound: everything that was started has ended after it */
+    HELD_MAX = 32,    /* more than any capacity drawn */
+    LOAD_S = 75,      /* of virtual time: four boundaries of 17 s windows at least */
+    LOAD_MAX_S = 300, /* with fewer of them crossed than WINDOWS_MIN */
+    HEAL_S = 150,     /* stated bound: everything that was started has ended after it */
 };
+
+/* A seed in which less happened proves too little, and fails. */
+enum { OPERATIONS_MIN = 500, FAULTS_MIN = 5, WINDOWS_MIN = 3 };
 
 enum swarm_kind {
     SWARM_CRASH,
@@ -54,6 +59,8 @@ struct swarm {
     double coord_silent, coord_wrong; /* how often advice is withheld, or bad */
     bool lossy;                       /* failovers lose their tail */
     uint32_t clients, workers, capacity;
+    uint32_t tenants;                  /* clients and workers are shared out among them */
+    int64_t tenant_at_us[RUN_TENANTS]; /* when each comes */
     int64_t op_gap_us;
     struct node_config node;
     uint16_t lanes;
@@ -67,7 +74,7 @@ const char *swarm_kind_name(enum swarm_kind k);
 
 /* One execution that a client wants. */
 struct order {
-    uint32_t n, workflow, variant;
+    uint32_t n, workflow, variant, tenant;
     bool sent, decided; /* decided: a definite answer came */
     bool known;         /* id holds */
     bool stop_sent;
@@ -80,6 +87,7 @@ struct order {
 /* A token that somebody will answer: the workers know of it, whoever lives. */
 struct callback {
     struct task_token token;
+    uint32_t tenant;
     int64_t due_us;
     bool fails, sent;
     char output[160];
@@ -101,7 +109,8 @@ struct actor {
     bool up, greeted;
     bool hangs; /* until its host is started anew: says nothing, hears nothing, hangs up nothing */
     uint64_t instance, next_corr;
-    uint32_t number;
+    uint32_t number, tenant;
+    struct event first; /* its host boots */
     /* By role. */
     void (*ticked)(struct actor *a);
     void (*hello)(struct actor *a, struct msg *m);
@@ -139,17 +148,19 @@ struct run {
     struct sim_coord coord; /* likewise */
     struct node_events events;
     bool draining, healing, stopping, node_started;
-    struct event fault, freed, writer, work;
+    enum owner_state node_state; /* as last told; stays when it crashes */
+    struct event fault, freed, writer, work, tail, boundary;
     uint64_t calls_seen; /* of the store */
     struct actor clients[CLIENTS_MAX], workers[WORKERS_MAX];
-    uint32_t definitions; /* put so far */
+    uint32_t definitions[RUN_TENANTS];   /* put so far */
+    uint32_t tenant_number[RUN_TENANTS]; /* as last seen in the store */
     struct order orders[ORDERS_MAX];
     uint32_t orders_len;
     struct callback callbacks[CALLBACKS_MAX];
     uint32_t callbacks_len;
     uint64_t hits[SWARM_KINDS], faults_done, operations, definite_failures;
-    int64_t last_cut_us; /* no message older than this is under way */
-    uint64_t windows_crossed;
+    int64_t last_cut_us;      /* no message older than this is under way */
+    uint64_t windows_crossed; /* boundaries, under load and with lanes owned */
     char first_violation[512];
     unsigned violations;
 };
@@ -180,6 +191,7 @@ void workers_make(struct run *r);
 bool clients_idle(const struct run *r);
 const char *workflow_name(uint32_t index);
 void workflow_rules(struct checkers *c);
+struct str tenant_name(uint32_t tenant);
 /* The input of an order's workflow after k steps; also its output. */
 void order_payload(const struct order *o, uint32_t steps, char *out, size_t size);
 /* How it must end when nobody stops it. */
@@ -197,7 +209,8 @@ bool order_child_fails(const struct order *o);
 uint32_t order_children(const struct order *o);
 bool order_calls(const struct order *o);
 bool order_unheard(const struct order *o); /* nobody is to answer its task */
-struct order *order_known(struct run *r);  /* one whose execution is known; NULL: none */
+/* One of the tenant (RUN_TENANTS: of any) whose execution is known; NULL: none. */
+struct order *order_known(struct run *r, uint32_t tenant);
 
 /* tables.c: reads the tables at the end. */
 void tables_check(struct run *r);

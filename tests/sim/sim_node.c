@@ -40,6 +40,7 @@ static void node_state(struct node_events *ev, enum owner_state s)
 {
     struct run *r = CONTAINER_OF(ev, struct run, events);
     world_note(r->world, owner_state_name(s), (uint64_t)s, 0);
+    r->node_state = s;
 }
 
 static void node_stopped(struct node_events *ev)
@@ -64,6 +65,7 @@ static void node_boot(struct host *h)
     sim_coord_init(&r->coord, rng_u64(&r->rng), r->swarm.coord_silent, r->swarm.coord_wrong,
                    &r->healing);
     r->node_started = false;
+    r->node_state = OWNER_STARTING;
     r->draining = false;
     r->node = node_start(&r->swarm.node, &ports, &r->events);
 }
@@ -178,10 +180,11 @@ static void fault_worker(struct run *r)
 /* Not the first one: somebody must do the work. */
 static bool fault_hang(struct run *r)
 {
-    if (r->swarm.workers < 2) {
+    uint32_t first = r->swarm.tenants; /* one of each tenant never does */
+    if (r->swarm.workers <= first) {
         return false;
     }
-    struct actor *w = &r->workers[1 + rng_below(&r->rng, r->swarm.workers - 1)];
+    struct actor *w = &r->workers[first + rng_below(&r->rng, r->swarm.workers - first)];
     if (!w->host->up || w->hangs) {
         return false;
     }
@@ -192,7 +195,7 @@ static bool fault_hang(struct run *r)
 /* One that runs, so that something asks for it; what was damaged before is restored first. */
 static void fault_damage(struct run *r)
 {
-    struct order *o = order_known(r);
+    struct order *o = order_known(r, RUN_TENANTS);
     enum sim_damage kind = (enum sim_damage)rng_between(&r->rng, SIM_SOUND, SIM_TURNS_REFUSED);
     if (o != NULL) {
         sim_store_damage(r->store, &o->id, r->store->damage == SIM_SOUND ? kind : SIM_SOUND);
@@ -224,10 +227,7 @@ static void fault_do(struct run *r, enum swarm_kind k)
         sim_store_away(r->store, rng_between(rng, 20 * US_PER_MS, 6 * US_PER_S));
         break;
     case SWARM_FAILOVER:
-        /* Definitions and tenants are put in the first moments and survive: a failover that takes
-         * numbers which are then given again is not survived yet (seed 5864 before this bound). */
-        sim_store_failover(r->store, MIN(rng_between(rng, 0, 1500 * US_PER_MS),
-                                         MAX(r->world->now_us - 500 * US_PER_MS, INT64_C(0))));
+        sim_store_failover(r->store, rng_between(rng, 0, 1500 * US_PER_MS));
         break;
     case SWARM_STORE_CUT:
         sim_store_cut(r->store, node);
@@ -260,6 +260,13 @@ static void fault_do(struct run *r, enum swarm_kind k)
     r->faults_done++;
 }
 
+/* A failover takes what a tenant has just brought, its number with it; another one comes about now. */
+static void tail_due(struct event *e)
+{
+    struct run *r = CONTAINER_OF(e, struct run, tail);
+    fault_do(r, SWARM_FAILOVER);
+}
+
 static void fault_due(struct event *e)
 {
     struct run *r = CONTAINER_OF(e, struct run, fault);
@@ -275,8 +282,9 @@ static void fault_due(struct event *e)
         }
         pick -= r->swarm.weight[k];
     }
-    world_after(r->world, &r->fault,
-                rng_between(&r->rng, r->swarm.gap_us / 2, 2 * r->swarm.gap_us));
+    /* In a load that is prolonged it gets calmer, or the node would never own anything for long. */
+    int64_t gap_us = r->swarm.gap_us * (1 + r->world->now_us / (LOAD_S * (int64_t)US_PER_S));
+    world_after(r->world, &r->fault, rng_between(&r->rng, gap_us / 2, 2 * gap_us));
 }
 
 /* ---- the second writer ---- */
@@ -303,7 +311,7 @@ static bool writer_answers(void *arg, struct arena *a, const struct exec_row *ro
 static void writer_due(struct event *e)
 {
     struct run *r = CONTAINER_OF(e, struct run, writer);
-    struct order *o = order_known(r);
+    struct order *o = order_known(r, RUN_TENANTS);
     if (o != NULL && !order_calls(o) && order_children(o) == 0 &&
         writer_acts(r->store, &r->rng, &o->id, writer_answers, r)) {
         world_note(r->world, "second writer", o->n, 0);
@@ -317,7 +325,12 @@ void swarm_start(struct run *r)
     r->store->faults = r->swarm.store;
     r->net->loss = r->swarm.net_loss;
     r->fault = (struct event){.run = fault_due, .name = "fault"};
-    world_after(r->world, &r->fault, rng_between(&r->rng, US_PER_S, 5 * (int64_t)US_PER_S));
+    world_after(r->world, &r->fault, rng_between(&r->rng, 100 * US_PER_MS, 5 * (int64_t)US_PER_S));
+    r->tail = (struct event){.run = tail_due, .name = "tail"};
+    if (r->swarm.lossy && r->swarm.tenants > 1) {
+        world_after(r->world, &r->tail,
+                    r->swarm.tenant_at_us[1] + rng_between(&r->rng, 0, 2 * (int64_t)US_PER_S));
+    }
     r->writer = (struct event){.run = writer_due, .name = "writer"};
     if (r->swarm.writer_gap_us > 0) {
         world_after(r->world, &r->writer, r->swarm.writer_gap_us);
@@ -328,6 +341,7 @@ void swarm_stop(struct run *r)
 {
     world_cancel(r->world, &r->fault);
     world_cancel(r->world, &r->writer);
+    world_cancel(r->world, &r->tail);
     sim_store_damage(r->store, &r->store->damaged, SIM_SOUND);
     r->store->faults = (struct sim_store_faults){0};
     r->store->away_until = 0;

@@ -308,6 +308,14 @@ void sim_store_now(struct sim_store *s, struct store_req *r)
     transact(s, r, NULL, NULL, r->arena);
 }
 
+void sim_store_rewind(struct sim_store *s, uint64_t mark)
+{
+    kv_undo(s->kv, mark);
+    while (s->commits_len > s->commits_head && s->commits[s->commits_len - 1].mark >= mark) {
+        s->commits_len--;
+    }
+}
+
 static bool op_writes(enum store_op op)
 {
     return op != STORE_LANES && op != STORE_TIMERS && op != STORE_TASKS && op != STORE_INBOX &&
@@ -665,7 +673,6 @@ static void store_migrate(struct sim_store *s, uint16_t lanes)
     struct meta_rec m = {
         .window_us = 0,
         .ring_windows = RING_TABLES_UNSET,
-        .next_tenant = 1,
         .next_revision = 1,
         .next_inbox = 1,
         .next_claim = 1,

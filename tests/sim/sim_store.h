@@ -71,6 +71,8 @@ struct sim_store *sim_store_new(struct world *w, uint16_t shard, uint16_t lanes)
 void sim_store_free(struct sim_store *s); /* after world_free */
 /* A call of the world itself, outside of all hosts: executed and answered now; "done" does not run. */
 void sim_store_now(struct sim_store *s, struct store_req *r);
+/* Everything after the mark (kv_mark of the rows) has not happened; nobody may wait for an answer. */
+void sim_store_rewind(struct sim_store *s, uint64_t mark);
 /* Calls made meanwhile answer ERR_UNAVAILABLE; those under way ERR_UNKNOWN, done or not. */
 void sim_store_away(struct sim_store *s, int64_t us);
 /* Somebody holds the fences so long: commits wait, and give up after a second. */

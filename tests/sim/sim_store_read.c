@@ -375,11 +375,23 @@ enum err sim_op_def_list(struct sim_exec *x, struct store_def_list *q)
     return ERR_OK;
 }
 
+static bool number_taken(struct sim_store *s, uint32_t number)
+{
+    struct sim_key k;
+    key_begin(&k, TABLE_TENANT);
+    for (struct kv_node *n = kv_seek(s->kv, key_str(&k));
+         n != NULL && kv_key(n).p[0] == TABLE_TENANT; n = kv_next(n)) {
+        if (memcmp(kv_value(n).p, &number, sizeof(number)) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 enum err sim_op_tenant(struct sim_exec *x, struct store_tenant *q)
 {
     struct sim_store *s = x->s;
     struct sim_key k;
-    struct meta_rec m;
     key_begin(&k, TABLE_TENANT);
     key_text(&k, q->name);
     struct kv_node *n = kv_get(s->kv, key_str(&k));
@@ -390,9 +402,17 @@ enum err sim_op_tenant(struct sim_exec *x, struct store_tenant *q)
     if (!q->create) {
         return ERR_NOT_FOUND;
     }
+    struct meta_rec m;
     sim_meta_get(s, &m);
-    q->number = m.next_tenant++;
+    if (q->max > 0 && m.tenants >= q->max) {
+        return ERR_LIMIT;
+    }
+    m.tenants++;
     sim_meta_put(s, &m);
+    q->number = tenant_number(q->name);
+    while (number_taken(s, q->number)) {
+        q->number = q->number % TENANT_MAX + 1;
+    }
     sim_row_put(s, &k, &q->number, sizeof(q->number), STR_NONE, STR_NONE, STR_NONE);
     return ERR_OK;
 }

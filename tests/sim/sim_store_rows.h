@@ -49,7 +49,7 @@ uint32_t key_get_u32(struct str key, size_t at);
 struct meta_rec {
     int64_t window_us;
     uint32_t ring_windows;
-    uint32_t next_tenant;
+    uint32_t tenants; /* how many */
     uint64_t next_revision, next_inbox, next_claim;
 };
 struct lane_rec {

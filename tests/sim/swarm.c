@@ -51,6 +51,9 @@ void swarm_draw(struct swarm *s, struct rng *rng)
     s->net_loss = rate(rng, 0.05);
     s->clients = (uint32_t)rng_between(rng, 1, CLIENTS_MAX);
     s->workers = (uint32_t)rng_between(rng, 1, WORKERS_MAX);
+    s->tenants = (uint32_t)rng_between(rng, 1, MIN(MIN(s->clients, s->workers), RUN_TENANTS));
+    s->tenant_at_us[1] = rng_between(rng, US_PER_S, 20 * (int64_t)US_PER_S);
+    s->tenant_at_us[2] = s->tenant_at_us[1] + rng_between(rng, 0, 4 * (int64_t)US_PER_S);
     s->capacity = (uint32_t)rng_between(rng, 3, 16);
     s->op_gap_us = 110 * US_PER_MS * s->clients;
     s->lanes = (uint16_t)(1U << rng_below(rng, 5));
@@ -64,7 +67,7 @@ void swarm_draw(struct swarm *s, struct rng *rng)
     node_config_defaults(&s->node);
     s->node.node_id = STR("node-1");
     s->node.listen = STR("tcp://node-1:7070");
-    s->node.window_us = rng_between(rng, 15, 20) * US_PER_S;
+    s->node.window_us = rng_between(rng, 12, 17) * US_PER_S;
     s->node.ring_windows = (uint32_t)rng_between(rng, 3, 5);
     s->node.heartbeat_us = rng_between(rng, 1, 4) * US_PER_S;
     s->node.promote_us = rng_between(rng, 2, 6) * US_PER_S;

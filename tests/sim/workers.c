@@ -75,7 +75,7 @@ static void callback_plan(struct actor *a, const struct held *h, const struct or
         return;
     }
     struct callback *c = &r->callbacks[r->callbacks_len++];
-    *c = (struct callback){.token = h->token, .fails = o->variant == 1};
+    *c = (struct callback){.token = h->token, .tenant = a->tenant, .fails = o->variant == 1};
     memcpy(c->output, h->output, sizeof(c->output));
     c->due_us = rng_chance(&a->rng, 0.2)
                     ? r->world->now_us
@@ -97,6 +97,7 @@ static void task_got(struct actor *a, const struct msg_task *t)
         run_violation(r, 27, "a task of an unknown order \"%.*s\"", STR_ARG(t->name));
         return;
     }
+    check_tenant(r->checkers, "a task", o->tenant, a->tenant);
     steps = (uint32_t)(t->state.p[1] - '1'); /* states that work are T1, T2, ... */
     order_payload(o, steps, expected, sizeof(expected));
     check_payload(r->checkers, o->name, t->input, str_of(expected));
@@ -380,7 +381,8 @@ static void callbacks_send(struct actor *a)
     struct run *r = a->run;
     for (uint32_t i = 0; i < r->callbacks_len; i++) {
         struct callback *c = &r->callbacks[i];
-        if (c->sent || c->due_us > r->world->now_us || actor_requests(a) > 30) {
+        if (c->sent || c->tenant != a->tenant || c->due_us > r->world->now_us ||
+            actor_requests(a) > 30) {
             continue;
         }
         struct msg m = {.type = c->fails ? MSG_TASK_FAILURE : MSG_TASK_SUCCESS};

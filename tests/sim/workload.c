@@ -80,6 +80,12 @@ static const struct {
 };
 enum { CALL = 8, FAMILY, NAMED, BROOD, UNHEARD, KID };
 
+struct str tenant_name(uint32_t tenant)
+{
+    static const struct str names[RUN_TENANTS] = {{"", 0}, {"acme", 4}, {"globex", 6}};
+    return names[tenant];
+}
+
 const char *workflow_name(uint32_t index)
 {
     return workflows[index].name;
@@ -130,7 +136,7 @@ bool order_excused(struct run *r, const struct order *o, struct str error)
     bool childless = r->swarm.lossy && order_children(o) > 0 &&
                      str_eqc(error, "StepFunctions.StateMachineDoesNotExistException");
     if (childless) {
-        r->definitions &= ~(1U << KID); /* it is put again */
+        r->definitions[o->tenant] &= ~(1U << KID); /* it is put again */
     }
     return childless || (o->workflow == 6 && str_eqc(error, "States.Timeout"));
 }
@@ -180,9 +186,10 @@ struct order *order_find(struct run *r, struct str workflow, struct str name, st
     return &r->orders[n];
 }
 
-static struct order *order_new(struct run *r, struct rng *rng)
+static struct order *order_new(struct run *r, uint32_t tenant, struct rng *rng)
 {
     struct order *o = &r->orders[r->orders_len];
+    o->tenant = tenant;
     o->n = r->orders_len++;
     o->workflow = (uint32_t)rng_below(rng, STARTABLE);
     o->variant = (uint32_t)rng_below(rng, workflows[o->workflow].variants);
@@ -198,7 +205,8 @@ static struct order *order_new(struct run *r, struct rng *rng)
 
 static struct check_start start_key(const struct order *o, uint64_t digest)
 {
-    return (struct check_start){1, str_of(workflow_name(o->workflow)), str_of(o->name), digest};
+    return (struct check_start){o->tenant, str_of(workflow_name(o->workflow)), str_of(o->name),
+                                digest};
 }
 
 /* What the checkers compare is what the node stores: a digest of its own over the input. Here any
@@ -237,7 +245,7 @@ static void start_answered(struct actor *a, struct actor_request *q, const struc
     bool may_be_gone = r->swarm.lossy || r->swarm.weight[SWARM_DAMAGE] > 0;
     if (code == ERR_NO_WORKFLOW && may_be_gone) { /* a failover or damage took the definition */
         check_start_answer(r->checkers, &key, CHECK_REFUSED, NULL, false);
-        r->definitions &= ~(1U << o->workflow);
+        r->definitions[o->tenant] &= ~(1U << o->workflow);
         return;
     }
     check_start_answer(r->checkers, &key, CHECK_REFUSED, NULL, code == ERR_EXISTS);
@@ -330,15 +338,20 @@ static void page_answered(struct actor *a, struct actor_request *q, const struct
 {
     (void)q;
     if (m != NULL && m->type == MSG_LIST_OK) {
-        for (uint32_t i = 1; i < m->u.list_ok.rows_len; i++) {
-            if (m->u.list_ok.rows[i].started_at_ms > m->u.list_ok.rows[i - 1].started_at_ms) {
+        const struct msg_list_row *rows = m->u.list_ok.rows;
+        for (uint32_t i = 0; i < m->u.list_ok.rows_len; i++) {
+            const struct order *o = order_find(a->run, rows[i].workflow, rows[i].name, STR_NONE);
+            if (o != NULL) { /* of a child the name does not tell */
+                check_tenant(a->run->checkers, "a list", o->tenant, a->tenant);
+            }
+            if (i > 0 && rows[i].started_at_ms > rows[i - 1].started_at_ms) {
                 run_violation(a->run, 0, "a list that is not newest first");
             }
         }
     }
 }
 
-static void order_ask(struct actor *a, struct order *o, enum msg_type type)
+static struct actor_request *order_ask(struct actor *a, struct order *o, enum msg_type type)
 {
     struct msg m = {.type = type};
     struct str id = str_of(o->id_text);
@@ -374,6 +387,7 @@ static void order_ask(struct actor *a, struct order *o, enum msg_type type)
         q->id = o->id;
         a->run->operations++;
     }
+    return q;
 }
 
 /* ---- what a client does next ---- */
@@ -381,7 +395,7 @@ static void order_ask(struct actor *a, struct order *o, enum msg_type type)
 static void def_answered(struct actor *a, struct actor_request *q, const struct msg *m)
 {
     if (m != NULL && m->type == MSG_DEF_PUT_OK) {
-        a->run->definitions |= 1U << q->digest;
+        a->run->definitions[a->tenant] |= 1U << q->digest;
     } else if (m != NULL && m->type == MSG_ERROR &&
                err_class((enum err)m->u.error.code) == ERRC_INVALID) {
         run_violation(a->run, 0, "a definition was refused: %.*s", STR_ARG(m->u.error.text));
@@ -391,7 +405,7 @@ static void def_answered(struct actor *a, struct actor_request *q, const struct 
 static void definitions_put(struct actor *a)
 {
     for (uint32_t i = 0; i < WORKFLOWS; i++) {
-        if ((a->run->definitions & (1U << i)) == 0) {
+        if ((a->run->definitions[a->tenant] & (1U << i)) == 0) {
             struct msg m = {.type = MSG_DEF_PUT};
             m.u.def_put.workflow = str_of(workflows[i].name);
             m.u.def_put.text = str_of(workflows[i].text);
@@ -404,45 +418,67 @@ static void definitions_put(struct actor *a)
 }
 
 /* An order whose start is in doubt or was refused for a while. */
-static struct order *order_undecided(struct run *r)
+static struct order *order_undecided(struct run *r, uint32_t tenant)
 {
     uint32_t from = (uint32_t)rng_below(&r->rng, MAX(r->orders_len, 1U));
     for (uint32_t i = 0; i < r->orders_len; i++) {
         struct order *o = &r->orders[(from + i) % r->orders_len];
-        if (o->sent && !o->decided) {
+        if (o->sent && !o->decided && o->tenant == tenant) {
             return o;
         }
     }
     return NULL;
 }
 
-struct order *order_known(struct run *r)
+struct order *order_known(struct run *r, uint32_t tenant)
 {
     uint32_t from = (uint32_t)rng_below(&r->rng, MAX(r->orders_len, 1U));
     for (uint32_t i = 0; i < r->orders_len; i++) {
         struct order *o = &r->orders[(from + i) % r->orders_len];
-        if (o->known) {
+        if (o->known && (o->tenant == tenant || tenant == RUN_TENANTS)) {
             return o;
         }
     }
     return NULL;
+}
+
+/* What is another tenant's does not exist for this one. */
+static void other_answered(struct actor *a, struct actor_request *q, const struct msg *m)
+{
+    if (m != NULL && m->type != MSG_ERROR) {
+        check_tenant(a->run->checkers, q->order->name, q->order->tenant, a->tenant);
+    }
+}
+
+static void other_ask(struct actor *a)
+{
+    static const enum msg_type types[] = {MSG_DESCRIBE, MSG_WATCH, MSG_STOP, MSG_HISTORY};
+    struct order *o = order_known(a->run, (uint32_t)rng_below(&a->rng, a->run->swarm.tenants));
+    if (o != NULL && o->tenant != a->tenant) {
+        bool stopped = o->stop_sent;
+        struct actor_request *q = order_ask(a, o, types[rng_below(&a->rng, ARRAY_LEN(types))]);
+        o->stop_sent = stopped;
+        if (q != NULL) {
+            q->answered = other_answered;
+        }
+    }
 }
 
 static void client_acts(struct actor *a)
 {
     struct run *r = a->run;
     uint64_t dice = rng_below(&a->rng, 100);
-    struct order *o = order_known(r);
-    struct order *doubt = order_undecided(r);
+    struct order *o = order_known(r, a->tenant);
+    struct order *doubt = order_undecided(r, a->tenant);
     if (doubt != NULL && (r->healing || dice < 30)) {
         start_send(a, doubt, false);
     } else if (r->healing) {
         if (o != NULL) {
-            order_ask(a, o, dice < 50 ? MSG_WATCH : MSG_DESCRIBE);
+            (void)order_ask(a, o, dice < 50 ? MSG_WATCH : MSG_DESCRIBE);
         }
     } else if (o == NULL || dice < 62) {
         if (r->orders_len < ORDERS_MAX) {
-            start_send(a, order_new(r, &a->rng), false);
+            start_send(a, order_new(r, a->tenant, &a->rng), false);
         }
     } else if (dice < 68) {
         start_send(a, o, false);
@@ -450,11 +486,14 @@ static void client_acts(struct actor *a)
         /* Not where a failover may have taken the first one: then this input would be the one. */
         start_send(a, o, !r->swarm.lossy);
     } else if (dice < 76) {
-        order_ask(a, o, MSG_STOP);
+        (void)order_ask(a, o, MSG_STOP);
     } else if (dice < 86) {
-        order_ask(a, o, MSG_WATCH);
+        (void)order_ask(a, o, MSG_WATCH);
     } else {
-        order_ask(a, o, dice < 94 ? MSG_DESCRIBE : dice < 97 ? MSG_HISTORY : MSG_LIST);
+        (void)order_ask(a, o, dice < 94 ? MSG_DESCRIBE : dice < 97 ? MSG_HISTORY : MSG_LIST);
+        if (a->run->swarm.tenants > 1 && dice % 4 == 0) {
+            other_ask(a);
+        }
     }
 }
 
@@ -466,7 +505,7 @@ static void client_ticked(struct actor *a)
         return;
     }
     a->next_op_us = now + rng_between(&a->rng, 0, 2 * r->swarm.op_gap_us);
-    if (r->definitions != (1U << WORKFLOWS) - 1) {
+    if (r->definitions[a->tenant] != (1U << WORKFLOWS) - 1) {
         if (actor_requests(a) == 0) {
             definitions_put(a);
         }

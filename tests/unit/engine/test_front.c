@@ -428,7 +428,7 @@ START_TEST(tenants_without_end)
     fixture_setup(&f, (uint64_t)_i);
     crowd_join(&f, c, "first", 1);
     sim_meta_get(f.store, &meta);
-    meta.next_tenant = TENANTS_MAX;
+    meta.tenants = TENANTS_MAX - 1;
     sim_meta_put(f.store, &meta);
     crowd_join(&f, last, "last", 1);
     crowd_join(&f, more, NULL, 1);

@@ -110,6 +110,47 @@ START_TEST(task_closed_by_another_is_taken_back)
 }
 END_TEST
 
+static bool announcements_wait(const struct fixture *f)
+{
+    struct sim_key k;
+    key_begin(&k, TABLE_INBOX);
+    struct kv_node *row = kv_seek(f->store->kv, key_str(&k));
+    return row != NULL && kv_key(row).p[0] == TABLE_INBOX;
+}
+
+/* The store forgets its announcements as it tells them, and the answer is lost. What the owner has in memory
+ * does not know of the task then found in the table. */
+START_TEST(lost_announcement_is_made_up_for)
+{
+    static const char two[] =
+        "{\"StartAt\":\"T\",\"States\":{"
+        "\"T\":{\"Type\":\"Task\",\"Resource\":\"queue:work\",\"Next\":\"U\"},"
+        "\"U\":{\"Type\":\"Task\",\"Resource\":\"queue:work\",\"End\":true}}}";
+    struct fixture f;
+    struct exec_id id;
+    struct rng rng;
+    fixture_setup(&f, (uint64_t)_i);
+    f.hold = true;
+    peer_define(&f, "flow", two);
+    peer_start(&f, "flow", "one", "{}");
+    peer_poll(&f, "work", 1, 1000);
+    RUN_UNTIL(&f, f.held_len == 1, 10 * US_PER_S);
+    ck_assert_int_eq(exec_id_parse(str_of(f.execution[0]), &id), ERR_OK);
+    rng_seed(&rng, (uint64_t)_i);
+    ck_assert(writer_acts(f.store, &rng, &id, answers, NULL));
+    ck_assert(announcements_wait(&f));
+    int64_t until = f.world->now_us + 30 * US_PER_S;
+    while (announcements_wait(&f) && world_step(f.world, until)) {
+    }
+    ck_assert(!announcements_wait(&f));
+    sim_store_away(f.store, 500 * US_PER_MS);
+    peer_poll(&f, "work", 5, 60000);
+    RUN_UNTIL(&f, f.held_len == 2, 30 * US_PER_S);
+    ck_assert_uint_eq(f.held[1].token.ref.seq, 2);
+    fixture_teardown(&f);
+}
+END_TEST
+
 /* A true orphan, a row that no state knows of, is deleted after it has been looked up. */
 START_TEST(orphan_is_deleted)
 {
@@ -143,6 +184,7 @@ int main(void)
     tcase_add_loop_test(c, deadline_of_another_fires, 0, 6);
     tcase_add_loop_test(c, announced_turn_is_taken_over, 0, 6);
     tcase_add_loop_test(c, task_closed_by_another_is_taken_back, 0, 6);
+    tcase_add_loop_test(c, lost_announcement_is_made_up_for, 0, 6);
     tcase_add_loop_test(c, orphan_is_deleted, 0, 6);
     suite_add_tcase(s, c);
     SRunner *r = srunner_create(s);

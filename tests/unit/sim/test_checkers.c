@@ -367,6 +367,16 @@ static void payload_changed(struct story *s)
 {
     check_payload(s->c, "here", STR("{\"a\":1}"), STR("{\"a\":2}"));
 }
+static void told_to_another(struct story *s)
+{
+    check_tenant(s->c, "a task", 1, 2);
+}
+static void number_given_again(struct story *s)
+{
+    check_tenant_number(s->c, 7, 1);
+    check_tenant_number(s->c, 8, 2);
+    check_tenant_number(s->c, 7, 2);
+}
 static void fold_differs(struct story *s)
 {
     struct check_row row = row_of(s);
@@ -502,6 +512,8 @@ static const struct {
     {"doubt gave another", doubt_gave_another, 17},
     {"not ended", not_ended, 21},
     {"payload changed", payload_changed, 27},
+    {"told to another tenant", told_to_another, 38},
+    {"a tenant's number given again", number_given_again, 38},
     {"fold differs", fold_differs, 5},
     {"fold impossible", fold_impossible, 5},
     {"epoch repeats", epoch_repeats, 1},
