@@ -59,7 +59,7 @@ symbols: ## prove by nm what is inside the simulator and what is not
 	@tools/build.sh dev && tools/check_symbols.sh
 
 nightly: ## an hour of seeds, then 30 minutes for each fuzz target
-	@tools/setup.sh test && tools/build.sh dev sim && SEEDS=8000 tools/sim.sh && tools/build.sh fuzz tests_fuzz && FUZZ_SECONDS=1800 tools/fuzz.sh
+	@tools/setup.sh test && tools/build.sh dev sim && SEEDS=8000 tools/sim.sh && CARILLON_DIFF_TOGETHER=1 tools/run_tests.sh contract && tools/build.sh fuzz tests_fuzz && FUZZ_SECONDS=1800 tools/fuzz.sh
 
 install: ## PREFIX as in DESTDIR=/tmp/x make install
 	@tools/build.sh release && cmake --install build/release

@@ -583,7 +583,7 @@ void random_call_fini(struct call *c)
 void random_calls_init(struct model *m, struct wall now, uint64_t seed)
 {
     memset(m, 0, sizeof(*m));
-    rng_seed(&m->rng, 20261123 + seed);
+    rng_seed(&m->rng, 20261130 + seed);
     /* window + 1/2 windows have gone by: half an hour to the next boundary, whatever the time. */
     m->window = now.us / (int64_t)US_PER_HOUR;
     m->window_us = 2 * now.us / (2 * m->window + 1);
