@@ -13,7 +13,7 @@ demo: ## real orders through a real node that is killed in the middle
 test: ## install packages, build, run every test; last line: N passed, N failed, N skipped
 	@tools/setup.sh test && tools/run_tests.sh
 
-check: ## all that CI asks and needs no service: format, house rules, layers, lint, docs, symbols
+check: ## all that CI asks and needs no service: format, house rules, layers, lint, docs, symbols, hardening
 	@tools/setup.sh test && tools/check.sh
 
 sim: ## simulator: make sim SEED=n for one seed, make sim SEEDS=n for many
@@ -58,7 +58,7 @@ docs-run: ## run every command of README and tutorial in a fresh clone
 symbols: ## prove by nm what is inside the simulator and what is not
 	@tools/build.sh dev && tools/check_symbols.sh
 
-nightly: ## an hour of seeds, then 30 minutes for each fuzz target
+nightly: ## many seeds, the stores compared under calls together, then 30 minutes for each fuzz target
 	@tools/setup.sh test && tools/build.sh dev sim && SEEDS=8000 tools/sim.sh && CARILLON_DIFF_TOGETHER=1 tools/run_tests.sh contract && tools/build.sh fuzz tests_fuzz && FUZZ_SECONDS=1800 tools/fuzz.sh
 
 install: ## PREFIX as in DESTDIR=/tmp/x make install

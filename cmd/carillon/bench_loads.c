@@ -311,8 +311,8 @@ int bench_map(struct bench *b)
         return EXIT_FAILED;
     }
     bench_costs_begin(b);
-    double begin = sys_now();
-    cpu = node_and_db_cpu(b);
+    double begin = b->begin_at;
+    cpu = b->begin_node + b->begin_db;
     start_one(b, items);
     ended = bench_wait_closed(b, f.asked + 1, 300) && ended;
     double wall = sys_now() - begin, own = (node_and_db_cpu(b) - cpu) / n * 1000;
